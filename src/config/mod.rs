@@ -1,0 +1,1 @@
+//! Variable names, pure parsers, one typed `Config`.

@@ -1,0 +1,15 @@
+//! Stored shapes of flags, cohorts and teams, as Django writes them (`evaluation.md` section 2).
+//!
+//! Serde only: nothing is decided here. Parse with `sonic_rs::from_str`, because payloads are kept
+//! as the text that was stored. Unknown keys are ignored everywhere.
+
+mod cohort;
+mod flag;
+mod project;
+
+pub use cohort::RawCohort;
+pub use flag::{
+    FilterType, OperatorName, RawConditionSet, RawFilters, RawFlag, RawHoldout, RawMultivariate,
+    RawPropertyFilter, RawVariant,
+};
+pub use project::{EvaluationMetadata, MalformedFlag, RawProject, RawTeam};

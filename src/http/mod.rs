@@ -1,0 +1,1 @@
+//! Routing; one file an endpoint; error to response.

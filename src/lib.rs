@@ -1,0 +1,21 @@
+//! Feature flag evaluation server: answers `/flags` and `/decide` for PostHog SDKs.
+//!
+//! Modules stand in the order in which a request passes them.
+#![deny(unsafe_code)]
+
+pub mod config;
+pub mod server;
+
+pub mod http;
+pub mod limit;
+pub mod wire;
+
+pub mod auth;
+pub mod snapshot;
+
+pub mod context;
+pub mod engine;
+
+pub mod definition;
+pub mod store;
+pub mod telemetry;

@@ -1,0 +1,1 @@
+//! Concurrency and request limits.

@@ -1,0 +1,2 @@
+//! The `feature-flags` command.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Accept loop, connection settings, drain, start-up wiring.

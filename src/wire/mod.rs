@@ -1,0 +1,3 @@
+//! Bytes in and out: body, request, response formats. Knows no HTTP types.
+
+pub mod request;
