@@ -2,3 +2,6 @@
 
 mod port;
 pub use port::{ContinuityReadFrom, FactsQuery, GatherError, PersonSource, StoredFacts, StoredPerson};
+
+mod continuity;
+pub use continuity::continuity_rows;
