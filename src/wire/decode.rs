@@ -217,4 +217,6 @@ fn read_json<'a>(
 }
 
 #[cfg(test)]
+mod equivalence;
+#[cfg(test)]
 mod tests;

@@ -95,7 +95,7 @@ impl DecodeScratch {
 }
 
 impl Parser {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             inflater: Decompressor::new(),
             buffers: Buffers::with_max_depth(0, DEPTH_MAX),

@@ -134,10 +134,8 @@ fn json5_in_base64_is_read() {
 #[test]
 fn forms_as_upstream_reads_them() {
     for compression in [None, Some(Compression::Base64)] {
-        assert_eq!(
-            is_example(FORM, format_of(FORM_TYPE, compression)).missing_data_prefix,
-            false
-        );
+        let whole = is_example(FORM, format_of(FORM_TYPE, compression));
+        assert!(!whole.missing_data_prefix);
         let bare = is_example(&FORM["data=".len()..], format_of(FORM_TYPE, compression));
         assert!(bare.missing_data_prefix);
     }
