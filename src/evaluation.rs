@@ -3,7 +3,9 @@
 //!
 //! The only await is in gathering, and most requests skip it. Knows no HTTP; the store is a port.
 
-use crate::context::{self, FactsQuery, GatherError, PersonSource, StoredFacts};
+use crate::context::{
+    ContinuityQuery, FactsQuery, GatherError, JitteredPause, PersonSource, StoredFacts, gather_continuity,
+};
 use crate::engine::value::{Node, OwnedTape, PropertyValue};
 use crate::engine::{
     BitSet, Clock, CompiledProject, ContinuityLookups, EvaluationContext, EvaluationScratch, GroupKey,
@@ -121,8 +123,13 @@ pub async fn evaluate(
     let mut continuity_failed = false;
     let mut overrides: Vec<Option<&str>> = Vec::new();
     if wanted.continuity {
-        let ids = (distinct_id, request.anon_distinct_id);
-        match context::continuity_rows(source, team_id, ids, settings.skip_writes).await {
+        let query = ContinuityQuery {
+            team_id,
+            distinct_id,
+            anon_distinct_id: request.anon_distinct_id,
+            writes_allowed: !settings.skip_writes,
+        };
+        match gather_continuity(source, query, &JitteredPause).await {
             Ok(found) => {
                 rows = found;
                 overrides.resize(project.flags().len(), None);
