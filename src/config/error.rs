@@ -23,7 +23,11 @@ pub struct ConfigError {
 
 impl fmt::Display for InvalidVariable {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}={:?}: expected {}", self.name, self.value, self.expected)
+        write!(
+            formatter,
+            "{}={:?}: expected {}",
+            self.name, self.value, self.expected
+        )
     }
 }
 

@@ -33,7 +33,11 @@ pub fn optional_text(value: &str) -> Result<Option<String>, Expected> {
 /// # Errors
 /// When the value is empty.
 pub fn path(value: &str) -> Result<PathBuf, Expected> {
-    if value.is_empty() { Err("the path of a file".into()) } else { Ok(PathBuf::from(value)) }
+    if value.is_empty() {
+        Err("the path of a file".into())
+    } else {
+        Ok(PathBuf::from(value))
+    }
 }
 
 /// Trimmed, letter case ignored: `true 1 yes on`, `false 0 no off` or empty (`http.md` 16, "flexible").
@@ -118,7 +122,11 @@ pub fn socket_address(value: &str) -> Result<SocketAddr, Expected> {
 /// # Errors
 /// When the scheme is another one.
 pub fn postgres_url(value: &str) -> Result<Secret, Expected> {
-    url(value, &["postgres://", "postgresql://"], "a URL that starts with postgres://")
+    url(
+        value,
+        &["postgres://", "postgresql://"],
+        "a URL that starts with postgres://",
+    )
 }
 
 /// A PostgreSQL URL; the empty text means "use the main database".
@@ -126,7 +134,11 @@ pub fn postgres_url(value: &str) -> Result<Secret, Expected> {
 /// # Errors
 /// When the scheme is another one.
 pub fn optional_postgres_url(value: &str) -> Result<Option<Secret>, Expected> {
-    if value.is_empty() { Ok(None) } else { postgres_url(value).map(Some) }
+    if value.is_empty() {
+        Ok(None)
+    } else {
+        postgres_url(value).map(Some)
+    }
 }
 
 /// A Redis URL.
@@ -134,7 +146,11 @@ pub fn optional_postgres_url(value: &str) -> Result<Option<Secret>, Expected> {
 /// # Errors
 /// When the scheme is another one.
 pub fn redis_url(value: &str) -> Result<Secret, Expected> {
-    url(value, &["redis://", "rediss://"], "a URL that starts with redis:// or rediss://")
+    url(
+        value,
+        &["redis://", "rediss://"],
+        "a URL that starts with redis:// or rediss://",
+    )
 }
 
 /// A Redis URL; the empty text means "not set".
@@ -142,12 +158,20 @@ pub fn redis_url(value: &str) -> Result<Secret, Expected> {
 /// # Errors
 /// When the scheme is another one.
 pub fn optional_redis_url(value: &str) -> Result<Option<Secret>, Expected> {
-    if value.is_empty() { Ok(None) } else { redis_url(value).map(Some) }
+    if value.is_empty() {
+        Ok(None)
+    } else {
+        redis_url(value).map(Some)
+    }
 }
 
 fn url(value: &str, schemes: &[&str], expected: &'static str) -> Result<Secret, Expected> {
     let rest = schemes.iter().find_map(|scheme| value.strip_prefix(scheme));
-    if rest.is_some_and(|rest| !rest.is_empty()) { Ok(Secret::new(value)) } else { Err(expected.into()) }
+    if rest.is_some_and(|rest| !rest.is_empty()) {
+        Ok(Secret::new(value))
+    } else {
+        Err(expected.into())
+    }
 }
 
 /// Which routes are served.

@@ -98,7 +98,13 @@ mod tests {
     fn broken_entries_are_left_out_and_named() {
         let teams = TeamRates::parse(r#"{"7": "1200/minute", "x": "1/s", "8": "0/s", "9": 5}"#).unwrap();
         assert_eq!(teams.rates.len(), 1);
-        assert_eq!(teams.rates[&7], Rate { requests: 1200, period: Period::Minute });
+        assert_eq!(
+            teams.rates[&7],
+            Rate {
+                requests: 1200,
+                period: Period::Minute
+            }
+        );
         assert_eq!(teams.ignored.len(), 3);
     }
 

@@ -34,7 +34,10 @@ pub(super) struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     pub(super) fn new(source: &'a dyn Source) -> Self {
-        Self { source, invalid: Vec::new() }
+        Self {
+            source,
+            invalid: Vec::new(),
+        }
     }
 
     pub(super) fn into_invalid(self) -> Vec<InvalidVariable> {
@@ -52,9 +55,16 @@ impl<'a> Reader<'a> {
         match parse(text) {
             Ok(value) => Some(value),
             Err(expected) => {
-                let value =
-                    if holds_credential(variable.name) { "(hidden)".to_owned() } else { text.to_owned() };
-                self.invalid.push(InvalidVariable { name: variable.name, value, expected });
+                let value = if holds_credential(variable.name) {
+                    "(hidden)".to_owned()
+                } else {
+                    text.to_owned()
+                };
+                self.invalid.push(InvalidVariable {
+                    name: variable.name,
+                    value,
+                    expected,
+                });
                 None
             }
         }

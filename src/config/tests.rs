@@ -39,27 +39,52 @@ fn the_list_of_variables_is_what_is_read() {
     let read = source.0.into_inner();
     let listed: Vec<&str> = variables().map(|variable| variable.name).collect();
     assert_eq!(read, listed);
-    assert_eq!(listed.iter().collect::<HashSet<_>>().len(), listed.len(), "a variable is read twice");
+    assert_eq!(
+        listed.iter().collect::<HashSet<_>>().len(),
+        listed.len(),
+        "a variable is read twice"
+    );
     assert!(variables().all(|variable| !variable.meaning.is_empty()));
 }
 
 #[test]
 fn all_errors_are_reported_at_once() {
-    let error = read(&[("ADDRESS", "nowhere"), ("MAX_CONCURRENCY", "0"), ("DEBUG", "maybe")]).unwrap_err();
+    let error = read(&[
+        ("ADDRESS", "nowhere"),
+        ("MAX_CONCURRENCY", "0"),
+        ("DEBUG", "maybe"),
+    ])
+    .unwrap_err();
     let text = error.to_string();
     assert_eq!(error.invalid.len(), 3);
-    assert!(text.contains("ADDRESS=\"nowhere\": expected an IP address and port"), "{text}");
-    assert!(text.contains("MAX_CONCURRENCY=\"0\": expected a number from 1 to"), "{text}");
+    assert!(
+        text.contains("ADDRESS=\"nowhere\": expected an IP address and port"),
+        "{text}"
+    );
+    assert!(
+        text.contains("MAX_CONCURRENCY=\"0\": expected a number from 1 to"),
+        "{text}"
+    );
     assert!(text.contains("DEBUG=\"maybe\": expected true"), "{text}");
 }
 
 #[test]
 fn booleans_are_flexible_everywhere() {
-    for (text, expected) in
-        [(" TRUE ", true), ("1", true), ("Yes", true), ("on", true), ("0", false), ("", false), ("OFF", false)]
-    {
+    for (text, expected) in [
+        (" TRUE ", true),
+        ("1", true),
+        ("Yes", true),
+        ("on", true),
+        ("0", false),
+        ("", false),
+        ("OFF", false),
+    ] {
         let source = HashMap::from([("ENABLE_METRICS", text)]);
-        assert_eq!(Config::read(&source).unwrap().telemetry.enable_metrics, expected, "{text:?}");
+        assert_eq!(
+            Config::read(&source).unwrap().telemetry.enable_metrics,
+            expected,
+            "{text:?}"
+        );
     }
 }
 
@@ -74,7 +99,11 @@ fn passwords_show_in_no_message_and_no_debug_form() {
 
 #[test]
 fn limits_that_can_never_refill_stop_the_start() {
-    for name in ["FLAGS_BUCKET_CAPACITY", "FLAGS_IP_BURST_SIZE", "FLAGS_BUCKET_REPLENISH_RATE"] {
+    for name in [
+        "FLAGS_BUCKET_CAPACITY",
+        "FLAGS_IP_BURST_SIZE",
+        "FLAGS_BUCKET_REPLENISH_RATE",
+    ] {
         let source = HashMap::from([(name, "0")]);
         assert_eq!(Config::read(&source).unwrap_err().invalid[0].name, name);
     }
@@ -91,8 +120,11 @@ fn zero_means_no_limit_only_where_it_is_said() {
 #[test]
 fn what_an_operator_should_know_is_a_warning() {
     assert!(read(&[]).unwrap().warnings().is_empty());
-    let config =
-        read(&[("ENABLE_METRICS", "true"), ("FLAG_DEFINITIONS_RATE_LIMITS", r#"{"7": "x"}"#)]).unwrap();
+    let config = read(&[
+        ("ENABLE_METRICS", "true"),
+        ("FLAG_DEFINITIONS_RATE_LIMITS", r#"{"7": "x"}"#),
+    ])
+    .unwrap();
     let warnings = config.warnings();
     assert_eq!(warnings.len(), 2);
     assert!(warnings[0].starts_with("ENABLE_METRICS=true"));

@@ -41,7 +41,9 @@ where
     if announced > BODY_BYTES_MAX as u64 && (expects_continue || announced > DISCARD_BYTES_MAX) {
         return Err(HttpError::BodyTooLarge);
     }
-    timeout(time_limit, collect(&mut body, announced)).await.unwrap_or(Err(HttpError::BodyBroken))
+    timeout(time_limit, collect(&mut body, announced))
+        .await
+        .unwrap_or(Err(HttpError::BodyBroken))
 }
 
 async fn collect<B>(body: &mut B, announced: u64) -> Result<Bytes, HttpError>
@@ -51,14 +53,18 @@ where
     if announced > BODY_BYTES_MAX as u64 {
         return Err(discard(body, 0).await);
     }
-    let Some(first) = next_piece(body).await? else { return Ok(Bytes::new()) };
+    let Some(first) = next_piece(body).await? else {
+        return Ok(Bytes::new());
+    };
     if first.len() > BODY_BYTES_MAX {
         return Err(discard(body, first.len()).await);
     }
     if body.is_end_stream() {
         return Ok(first);
     }
-    let Some(second) = next_piece(body).await? else { return Ok(first) };
+    let Some(second) = next_piece(body).await? else {
+        return Ok(first);
+    };
     let expected = usize::try_from(announced).unwrap_or(usize::MAX);
     let mut whole = BytesMut::with_capacity(expected.clamp(first.len(), RESERVE_BYTES_MAX.max(first.len())));
     whole.extend_from_slice(&first);

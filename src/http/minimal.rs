@@ -17,7 +17,9 @@ pub(super) fn answer(version: Option<i32>, headers: &HeaderMap) -> Bytes {
         r#""featureFlags":{},"featureFlagPayloads":{}"#
     };
     let request_id = request_id(headers);
-    let evaluated_at = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
+    let evaluated_at = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_millis());
     Bytes::from(format!(
         "{{\"errorsWhileComputingFlags\":false,{flags},\"requestId\":\"{request_id}\",\
          \"evaluatedAt\":{evaluated_at},\"supportedCompression\":[\"gzip\",\"gzip-js\"],\

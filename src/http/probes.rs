@@ -33,15 +33,20 @@ pub(super) async fn answer(state: &AppState, probe: Probe, method: &Method) -> R
         Probe::Startup => Reply::text(StatusCode::OK, "started"),
         Probe::Liveness => {
             let status = state.heartbeat.status(Instant::now());
-            let code = if status.healthy { StatusCode::OK } else { StatusCode::INTERNAL_SERVER_ERROR };
+            let code = if status.healthy {
+                StatusCode::OK
+            } else {
+                StatusCode::INTERNAL_SERVER_ERROR
+            };
             Reply::text(code, status.to_string())
         }
         Probe::Readiness => match state.readiness.ask(state.request_timeout).await {
             Readiness::Ready => Reply::text(StatusCode::OK, "ready"),
             Readiness::Draining => Reply::text(StatusCode::SERVICE_UNAVAILABLE, "draining"),
-            Readiness::StoreUnavailable(error) => {
-                Reply::text(StatusCode::SERVICE_UNAVAILABLE, format!("store unavailable: {error}"))
-            }
+            Readiness::StoreUnavailable(error) => Reply::text(
+                StatusCode::SERVICE_UNAVAILABLE,
+                format!("store unavailable: {error}"),
+            ),
         },
     }
 }

@@ -35,19 +35,34 @@ impl Reply {
     /// 200 with a JSON body.
     #[must_use]
     pub fn json(body: Bytes) -> Self {
-        Self { status: StatusCode::OK, content: Content::Json, allow: None, body }
+        Self {
+            status: StatusCode::OK,
+            content: Content::Json,
+            allow: None,
+            body,
+        }
     }
 
     /// Plain text.
     #[must_use]
     pub fn text(status: StatusCode, body: impl Into<Bytes>) -> Self {
-        Self { status, content: Content::Text, allow: None, body: body.into() }
+        Self {
+            status,
+            content: Content::Text,
+            allow: None,
+            body: body.into(),
+        }
     }
 
     /// 404 without a body (`http.md` 1).
     #[must_use]
     pub fn not_found() -> Self {
-        Self { status: StatusCode::NOT_FOUND, content: Content::None, allow: None, body: Bytes::new() }
+        Self {
+            status: StatusCode::NOT_FOUND,
+            content: Content::None,
+            allow: None,
+            body: Bytes::new(),
+        }
     }
 
     /// 405 without a body; `allow` is part of the wire contract to the byte (`http.md` 2.2).
@@ -156,7 +171,12 @@ impl HttpError {
             Cow::Borrowed(text) => Bytes::from_static(text.as_bytes()),
             Cow::Owned(text) => Bytes::from(text),
         };
-        Reply { status, content, allow: None, body }
+        Reply {
+            status,
+            content,
+            allow: None,
+            body,
+        }
     }
 
     /// Status of the answer (`http.md` 12).
@@ -244,9 +264,9 @@ impl HttpError {
                 "authentication_failed",
                 "The provided API key is invalid or has expired. Please check your API key and try again."
             ),
-            Self::MissingDistinctId => text(
-                "The distinct_id field is missing from the request. Please include a valid identifier.",
-            ),
+            Self::MissingDistinctId => {
+                text("The distinct_id field is missing from the request. Please include a valid identifier.")
+            }
             Self::RateLimited => {
                 json_error!("validation_error", "rate_limit_exceeded", "Rate limit exceeded")
             }
@@ -276,9 +296,9 @@ impl HttpError {
                 "Personal API key lacks required scopes (feature_flag:read or feature_flag:write)."
             ),
             Self::MissingProperty(name) => owned(format!("Missing required property: {name}")),
-            Self::EvaluationBusy { waited_ms } => {
-                owned(format!("Evaluation pool busy, timed out after {waited_ms}ms. Please retry."))
-            }
+            Self::EvaluationBusy { waited_ms } => owned(format!(
+                "Evaluation pool busy, timed out after {waited_ms}ms. Please retry."
+            )),
             other => (Content::Text, Cow::Borrowed(other.server_error_text())),
         }
     }

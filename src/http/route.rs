@@ -76,7 +76,9 @@ where
         }
     })
     .await;
-    let reply = answered.unwrap_or(Err(HttpError::Internal)).unwrap_or_else(HttpError::reply);
+    let reply = answered
+        .unwrap_or(Err(HttpError::Internal))
+        .unwrap_or_else(HttpError::reply);
     cors::respond(reply, origin)
 }
 
@@ -120,7 +122,10 @@ where
 
 /// The proxy in front marks `/decide` so; the value is compared with its case (`http.md` 9.1).
 fn asks_for_decide(parts: &Parts) -> bool {
-    parts.headers.get("x-original-endpoint").is_some_and(|value| value == "decide")
+    parts
+        .headers
+        .get("x-original-endpoint")
+        .is_some_and(|value| value == "decide")
 }
 
 /// Query, method, in this order; the body is not read (`http.md` 2.2, 13.1).
@@ -169,15 +174,21 @@ pub(super) fn parse_query(query: Option<&str>) -> Result<RouteQuery, HttpError> 
     let mut seen = [false; FIELDS.len()];
     let mut parsed = RouteQuery::default();
     for (name, value) in pairs(query) {
-        let Some(field) = FIELDS.iter().position(|names| names.contains(&name.as_ref())) else { continue };
+        let Some(field) = FIELDS.iter().position(|names| names.contains(&name.as_ref())) else {
+            continue;
+        };
         let canonical = FIELDS[field][0];
         if std::mem::replace(&mut seen[field], true) {
-            return Err(HttpError::BadQuery(format!("duplicate field `{canonical}`").into()));
+            return Err(HttpError::BadQuery(
+                format!("duplicate field `{canonical}`").into(),
+            ));
         }
         match canonical {
             "version" if !value.is_empty() => parsed.version = Some(value.parse().unwrap_or(1)),
             "sent_at" if !value.is_empty() => {
-                value.parse::<i64>().map_err(|error| HttpError::BadQuery(error.to_string().into()))?;
+                value
+                    .parse::<i64>()
+                    .map_err(|error| HttpError::BadQuery(error.to_string().into()))?;
             }
             _ => {}
         }
@@ -187,10 +198,14 @@ pub(super) fn parse_query(query: Option<&str>) -> Result<RouteQuery, HttpError> 
 
 /// Decoded pairs of a query string (`http.md` 3).
 fn pairs(query: Option<&str>) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
-    query.unwrap_or("").split('&').filter(|pair| !pair.is_empty()).map(|pair| {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        (decoded(name), decoded(value))
-    })
+    query
+        .unwrap_or("")
+        .split('&')
+        .filter(|pair| !pair.is_empty())
+        .map(|pair| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            (decoded(name), decoded(value))
+        })
 }
 
 /// `+` is a blank, `%XX` a byte; invalid UTF-8 becomes U+FFFD.
@@ -201,7 +216,11 @@ fn decoded(text: &str) -> Cow<'_, str> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&byte, tail)) = rest.split_first() {
-        let escaped = if byte == b'%' { tail.get(..2).and_then(hex_byte) } else { None };
+        let escaped = if byte == b'%' {
+            tail.get(..2).and_then(hex_byte)
+        } else {
+            None
+        };
         rest = if escaped.is_some() { &tail[2..] } else { tail };
         bytes.push(escaped.unwrap_or(if byte == b'+' { b' ' } else { byte }));
     }

@@ -12,13 +12,19 @@ impl ConcurrencyLimit {
     /// A limit of `places` requests; at least one.
     #[must_use]
     pub fn new(places: usize) -> Self {
-        Self { places: Semaphore::new(places.clamp(1, Semaphore::MAX_PERMITS)) }
+        Self {
+            places: Semaphore::new(places.clamp(1, Semaphore::MAX_PERMITS)),
+        }
     }
 
     /// Waits for a place, first come first served; it is free again when the guard is dropped. Dropping
     /// the future gives up the turn. The caller brings the deadline.
     pub async fn acquire(&self) -> Place<'_> {
-        let permit = self.places.acquire().await.expect("the semaphore is never closed");
+        let permit = self
+            .places
+            .acquire()
+            .await
+            .expect("the semaphore is never closed");
         Place { _permit: permit }
     }
 }

@@ -32,7 +32,11 @@ impl Heartbeat {
     /// A heartbeat that stays valid for this long after each beat.
     #[must_use]
     pub fn new(valid_for: Duration) -> Self {
-        Self { started: Instant::now(), valid_for, last_beat: AtomicU64::new(0) }
+        Self {
+            started: Instant::now(),
+            valid_for,
+            last_beat: AtomicU64::new(0),
+        }
     }
 
     /// Notes that the runtime is alive.
@@ -52,11 +56,17 @@ impl Heartbeat {
     pub fn status(&self, now: Instant) -> LivenessStatus {
         let last_beat = self.last_beat.load(Ordering::Relaxed);
         if last_beat == 0 {
-            return LivenessStatus { healthy: false, component: "Starting" };
+            return LivenessStatus {
+                healthy: false,
+                component: "Starting",
+            };
         }
         let valid_until = self.started + Duration::from_millis(last_beat - 1) + self.valid_for;
         let healthy = now < valid_until;
-        LivenessStatus { healthy, component: if healthy { "Healthy" } else { "Stalled" } }
+        LivenessStatus {
+            healthy,
+            component: if healthy { "Healthy" } else { "Stalled" },
+        }
     }
 }
 
@@ -106,7 +116,10 @@ impl ReadinessGate {
     /// An open gate; without `stores` only draining is looked at.
     #[must_use]
     pub fn new(stores: Option<Box<dyn StoreCheck>>) -> Self {
-        Self { draining: AtomicBool::new(false), stores }
+        Self {
+            draining: AtomicBool::new(false),
+            stores,
+        }
     }
 
     /// From now on not ready.
@@ -119,7 +132,9 @@ impl ReadinessGate {
         if self.draining.load(Ordering::Relaxed) {
             return Readiness::Draining;
         }
-        let Some(stores) = &self.stores else { return Readiness::Ready };
+        let Some(stores) = &self.stores else {
+            return Readiness::Ready;
+        };
         match timeout(limit, stores.check()).await {
             Ok(Ok(())) => Readiness::Ready,
             Ok(Err(error)) => Readiness::StoreUnavailable(error),
@@ -149,9 +164,18 @@ mod tests {
         let heartbeat = Heartbeat::new(VALID_FOR);
         let beaten = Instant::now();
         heartbeat.beat(beaten);
-        assert!(heartbeat.status(beaten + VALID_FOR - Duration::from_millis(10)).healthy);
+        assert!(
+            heartbeat
+                .status(beaten + VALID_FOR - Duration::from_millis(10))
+                .healthy
+        );
         assert!(!heartbeat.status(beaten + VALID_FOR).healthy);
-        assert!(heartbeat.status(beaten).to_string().starts_with("HealthStatus { healthy: true"));
+        assert!(
+            heartbeat
+                .status(beaten)
+                .to_string()
+                .starts_with("HealthStatus { healthy: true")
+        );
     }
 
     #[tokio::test]
@@ -159,7 +183,10 @@ mod tests {
         let gate = ReadinessGate::new(Some(Box::new(|| -> crate::snapshot::BoxFuture<'static, _> {
             Box::pin(async { Err("away".to_owned()) })
         })));
-        assert_eq!(gate.ask(VALID_FOR).await, Readiness::StoreUnavailable("away".to_owned()));
+        assert_eq!(
+            gate.ask(VALID_FOR).await,
+            Readiness::StoreUnavailable("away".to_owned())
+        );
         gate.close();
         assert_eq!(gate.ask(VALID_FOR).await, Readiness::Draining);
     }
