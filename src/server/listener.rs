@@ -115,13 +115,16 @@ async fn accept(
 }
 
 async fn next(listener: &TcpListener) -> (TcpStream, SocketAddr) {
+    let mut reported = false;
     loop {
         match listener.accept().await {
             Ok(accepted) => return accepted,
             // The peer gave up before it was accepted: nothing of ours is short.
             Err(error) if concerns_peer(&error) => {}
             Err(error) => {
-                eprintln!("accepting a connection failed: {error}");
+                if !std::mem::replace(&mut reported, true) {
+                    eprintln!("accepting a connection failed: {error}");
+                }
                 sleep(ACCEPT_RETRY).await;
             }
         }
