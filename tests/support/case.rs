@@ -264,7 +264,7 @@ pub fn run_compiled(case: &Value, compiled: &CompiledProject, threshold: usize) 
             &settings,
             &mut scratch,
         ));
-    answers(compiled, &scratch, report)
+    answers(compiled, &scratch, report.expect("nobody else uses the pool"))
 }
 
 fn answers(compiled: &CompiledProject, scratch: &Scratch, report: EvaluationReport) -> Answers {
