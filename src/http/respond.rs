@@ -80,7 +80,7 @@ impl Reply {
 /// Why a request is refused or fails as a whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HttpError {
-    /// The query string; what stands after `Failed to deserialize query string: `.
+    /// The query string; the whole text of the answer, since the parser words it.
     BadQuery(Cow<'static, str>),
     /// More than 2 MiB on the wire.
     BodyTooLarge,
@@ -241,7 +241,7 @@ impl HttpError {
 
     fn into_body(self) -> (Content, Cow<'static, str>) {
         match self {
-            Self::BadQuery(detail) => owned(format!("Failed to deserialize query string: {detail}")),
+            Self::BadQuery(text) => (Content::Text, text),
             Self::BodyTooLarge => text("Failed to buffer the request body: length limit exceeded"),
             Self::BodyBroken => {
                 text("Failed to buffer the request body: error reading a body from connection")

@@ -1,6 +1,7 @@
 //! Path and method to handler, and the order of checks on a flag route (`http.md` 1, 2.2).
 
 use std::borrow::Cow;
+use std::fmt;
 use std::net::IpAddr;
 
 use bytes::Bytes;
@@ -134,14 +135,14 @@ fn definitions_route(parts: &Parts) -> Result<Reply, HttpError> {
         .filter(|(name, _)| name == "token")
         .count();
     if tokens > 1 {
-        return Err(HttpError::BadQuery("duplicate field `token`".into()));
+        return Err(bad_query("duplicate field `token`"));
     }
     let bearer_may_name_team = parts
         .headers
         .get(hyper::header::AUTHORIZATION)
         .is_some_and(|value| value.as_bytes().starts_with(b"Bearer phs_"));
     if tokens == 0 && !bearer_may_name_team && !parts.headers.contains_key("x-posthog-project-api-key") {
-        return Err(HttpError::BadQuery("missing field `token`".into()));
+        return Err(bad_query("missing field `token`"));
     }
     match parts.method {
         // The definitions feed is not built yet: nothing is cached for anyone (`http.md` 12.4).
@@ -184,21 +185,21 @@ pub(super) fn parse_query(query: Option<&str>) -> Result<RouteQuery, HttpError> 
         };
         let canonical = FIELDS[field][0];
         if std::mem::replace(&mut seen[field], true) {
-            return Err(HttpError::BadQuery(
-                format!("duplicate field `{canonical}`").into(),
-            ));
+            return Err(bad_query(format_args!("duplicate field `{canonical}`")));
         }
         match canonical {
             "version" if !value.is_empty() => parsed.version = Some(value.parse().unwrap_or(1)),
             "sent_at" if !value.is_empty() => {
-                value
-                    .parse::<i64>()
-                    .map_err(|error| HttpError::BadQuery(error.to_string().into()))?;
+                value.parse::<i64>().map_err(bad_query)?;
             }
             _ => {}
         }
     }
     Ok(parsed)
+}
+
+fn bad_query(detail: impl fmt::Display) -> HttpError {
+    HttpError::BadQuery(format!("Failed to deserialize query string: {detail}").into())
 }
 
 /// Decoded pairs of a query string (`http.md` 3).
