@@ -131,12 +131,17 @@ fn asks_for_decide(parts: &Parts) -> bool {
 
 /// Query, method, in this order; the body is not read (`http.md` 2.2, 13.1).
 fn definitions_route(parts: &Parts) -> Result<Reply, HttpError> {
-    let has_token = pairs(parts.uri.query()).any(|(name, _)| name == "token");
+    let tokens = pairs(parts.uri.query())
+        .filter(|(name, _)| name == "token")
+        .count();
+    if tokens > 1 {
+        return Err(HttpError::RepeatedParameter("token"));
+    }
     let bearer_may_name_team = parts
         .headers
         .get(hyper::header::AUTHORIZATION)
         .is_some_and(|value| value.as_bytes().starts_with(b"Bearer phs_"));
-    if !has_token && !bearer_may_name_team && !parts.headers.contains_key("x-posthog-project-api-key") {
+    if tokens == 0 && !bearer_may_name_team && !parts.headers.contains_key("x-posthog-project-api-key") {
         return Err(HttpError::MissingParameter("token"));
     }
     match parts.method {

@@ -7,6 +7,7 @@ mod connections;
 mod cors;
 mod harness;
 mod http2;
+mod limits;
 mod query;
 mod routes;
 mod shutdown;
