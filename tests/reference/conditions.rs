@@ -57,7 +57,7 @@ impl Context<'_> {
                 .get(&format!("$feature_enrollment/{}", flag.key()))
             {
                 None => return Ok(None),
-                Some(value) => *value == Value::Bool(true) || *value == Value::from("true"),
+                Some(value) => *value == true || *value == "true",
             }
         } else {
             let Some(element) = flag.super_groups().first().copied() else {

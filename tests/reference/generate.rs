@@ -4,6 +4,7 @@
 //! specification leaves to the clock or to a library (best-effort date forms, object key order, exponents of
 //! large floats, unknown timezones, empty anonymous ids, person metadata).
 
+mod align;
 mod cohorts;
 mod filters;
 mod flags;
@@ -63,8 +64,7 @@ pub fn case(seed: u64) -> Case {
             .then(|| (*random.pick(&vocabulary::ZONES)).to_owned()),
         flags,
     };
-    // The wire never carries both forms of the device id at once into a case.
-    case.person_properties.remove("$device_id");
+    align::align(random, &mut case);
     case
 }
 
@@ -79,7 +79,7 @@ fn distinct_id(random: &mut Prng) -> String {
 }
 
 fn person_properties(random: &mut Prng, flag_keys: &[String]) -> Map<String, Value> {
-    let share = *random.pick(&[0, 15, 40, 80]);
+    let share = *random.pick(&[5, 30, 60, 90]);
     let mut properties = Map::new();
     for (key, kind) in PERSON_KEYS {
         if *key != "never" && random.chance(share) {

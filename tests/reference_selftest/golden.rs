@@ -40,7 +40,7 @@ fn difference(example: &Value) -> Option<String> {
         let payload = example["expected_payloads"].get(key);
         let same = record["enabled"] == Value::Bool(flag.enabled)
             && record["variant"].as_str() == flag.variant.as_deref()
-            && record["reason_code"] == Value::from(flag.reason_code.as_str())
+            && record["reason_code"] == flag.reason_code.as_str()
             && record["condition_index"].as_i64() == flag.condition_index
             && payload == flag.payload.as_ref();
         if !same {

@@ -41,7 +41,7 @@ const SHARES: &[&[f64]] = &[
 
 /// One to seven flags with distinct keys and ids in a random order.
 pub fn flags(random: &mut Prng) -> Vec<Value> {
-    let count = 1 + random.weighted(&[22, 18, 18, 14, 12, 8, 8]);
+    let count = 1 + random.weighted(&[18, 18, 18, 15, 13, 10, 8]);
     let first = random.below(KEYS.len());
     let mut flags: Vec<Value> = (1..=count)
         .map(|id| flag(random, id, count, KEYS[(first + id) % KEYS.len()]))
@@ -56,9 +56,9 @@ pub fn flags(random: &mut Prng) -> Vec<Value> {
 fn flag(random: &mut Prng, id: usize, count: usize, key: &str) -> Value {
     let mut flag = json!({
         "id": id, "team_id": 1, "key": key, "version": id,
-        "active": !random.chance(8), "deleted": random.chance(3),
+        "active": !random.chance(7), "deleted": random.chance(3),
     });
-    if random.chance(3) {
+    if random.chance(2) {
         // Another configuration format: nothing in it is looked at.
         flag["filters"] = json!({"version": random.pick(&[2, 3]), "groups": []});
         return flag;
@@ -94,11 +94,11 @@ fn flag(random: &mut Prng, id: usize, count: usize, key: &str) -> Value {
 }
 
 fn filters(random: &mut Prng, id: usize, count: usize, key: &str) -> Value {
-    let groups = [0, 1, 1, 1, 1, 2, 2, 3, 4][random.below(9)];
+    let groups = random.weighted(&[3, 34, 28, 20, 15]);
     let groups: Vec<Value> = (0..groups).map(|_| condition(random, id, count)).collect();
     let mut filters = json!({"groups": groups});
     if random.chance(18) {
-        filters["aggregation_group_type_index"] = choose(random, &json!([0, 0, 0, 1, 2, 5]));
+        filters["aggregation_group_type_index"] = choose(random, &json!([0, 0, 0, 0, 0, 1, 2, 5]));
     } else if random.chance(20) {
         filters["aggregation_group_type_index"] = json!(null);
     }
@@ -136,10 +136,10 @@ fn filters(random: &mut Prng, id: usize, count: usize, key: &str) -> Value {
 
 fn condition(random: &mut Prng, id: usize, count: usize) -> Value {
     let mut condition = json!({});
-    let filters = [0, 0, 1, 1, 1, 1, 2, 2, 3][random.below(9)];
+    let filters = random.weighted(&[16, 46, 26, 12]);
     if filters > 0 || random.chance(70) {
         let filters: Vec<Value> = (0..filters)
-            .map(|_| match random.weighted(&[58, 13, 14, 15]) {
+            .map(|_| match random.weighted(&[62, 13, 12, 13]) {
                 0 => filters::person(random),
                 1 => filters::group(random),
                 2 => filters::cohort(random, 1..=COHORT_COUNT),

@@ -235,7 +235,7 @@ pub fn choose(random: &mut Prng, values: &Value) -> Value {
 
 /// A rollout percentage, or none to leave the key out.
 pub fn rollout(random: &mut Prng) -> Option<Value> {
-    let value = match random.weighted(&[8, 6, 36, 9, 8, 20, 3, 3, 3, 4]) {
+    let value = match random.weighted(&[8, 6, 30, 9, 10, 26, 3, 3, 3, 4]) {
         0 => return None,
         1 => json!(null),
         2 => json!(100),
