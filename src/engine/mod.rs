@@ -1,13 +1,34 @@
 //! Compile and evaluate: pure, synchronous, no I/O.
-pub mod value;
+//!
+//! [`compile`] turns stored definitions into a [`CompiledProject`]. A request selects flags
+//! ([`CompiledProject::select`]), fills property [`Slots`], asks [`CompiledProject::plan`] what it needs from
+//! storage, and evaluates. The engine knows no HTTP, runtime or database.
 
-/// The runtime that a request speaks for (`evaluation.md` section 5).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RequestRuntime {
-    /// Explicitly everything.
-    All,
-    /// Browsers and mobile apps.
-    Client,
-    /// Back ends.
-    Server,
-}
+mod bitset;
+mod cohort;
+mod compile;
+mod date;
+mod evaluate;
+mod graph;
+mod hash;
+mod matcher;
+mod number;
+mod outcome;
+mod plan;
+mod project;
+mod property;
+mod selection;
+pub mod value;
+mod version;
+
+pub use bitset::BitSet;
+pub use compile::compile;
+pub use date::Instant;
+pub use evaluate::{EvaluationContext, EvaluationScratch, EvaluationSummary, GroupKey, Parallelism};
+pub use hash::{HOLDOUT_PREFIX, VARIANT_SALT, hash, hash60};
+pub use matcher::{Clock, Matcher};
+pub use outcome::{FlagIndex, FlagResult, FlagValue, Reason, VariantIndex};
+pub use plan::{ContinuityLookups, Plan, PlanScratch};
+pub use project::{CompileWarning, CompiledProject, Flag};
+pub use property::{GroupIndex, GroupTable, PropertyTable, SlotIndex, Slots};
+pub use selection::{RequestRuntime, Selection, SelectionQuery, SelectionScratch};
