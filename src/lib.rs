@@ -15,6 +15,7 @@ pub mod snapshot;
 
 pub mod context;
 pub mod engine;
+pub mod evaluation;
 
 pub mod definition;
 pub mod store;

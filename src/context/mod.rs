@@ -1,4 +1,7 @@
 //! Gathers stored facts of a request (person, groups, static cohorts, continuity rows) before evaluation.
 
+mod continuity;
 mod port;
+
+pub use continuity::{ContinuityQuery, JitteredPause, Pause, gather_continuity};
 pub use port::{ContinuityReadFrom, FactsQuery, GatherError, PersonSource, StoredFacts, StoredPerson};

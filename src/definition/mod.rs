@@ -4,6 +4,7 @@
 //! as the text that was stored. Unknown keys are ignored everywhere.
 
 mod cohort;
+pub mod document;
 mod flag;
 mod project;
 

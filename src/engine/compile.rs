@@ -6,7 +6,7 @@ use std::ops::Range;
 use ahash::RandomState;
 use jiff::tz::TimeZone;
 use serde_json::Value;
-use sonic_rs::{JsonContainerTrait, JsonValueTrait};
+use sonic_rs::JsonValueTrait;
 
 use super::bitset::BitSet;
 use super::cohort::Cohorts;

@@ -45,12 +45,6 @@ impl Graph {
         self.targets.len()
     }
 
-    /// Whether there is no flag.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.targets.is_empty()
-    }
-
     /// Builds stages from scratch: left-out flags have no outgoing edges (6.3).
     #[must_use]
     pub fn resolve(&self, left_out: &BitSet) -> Resolution {

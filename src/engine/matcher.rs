@@ -107,7 +107,6 @@ pub enum Place {
 
 /// Order operators.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names say it all")]
 pub enum Comparison {
     Greater,
     GreaterOrEqual,

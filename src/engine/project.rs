@@ -257,6 +257,12 @@ impl CompiledProject {
         self.by_key.get(key).copied()
     }
 
+    /// The team's timezone.
+    #[must_use]
+    pub fn zone(&self) -> &TimeZone {
+        &self.zone
+    }
+
     /// What could not be compiled.
     #[must_use]
     pub fn warnings(&self) -> &[CompileWarning] {

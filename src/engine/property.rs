@@ -7,6 +7,7 @@ use std::collections::HashMap;
 
 use ahash::RandomState;
 
+use super::recycle::recycle;
 use super::value::{Object, PropertyValue};
 
 /// Position of a property in [`Slots`].
@@ -243,10 +244,7 @@ impl<'a> Slots<'a> {
     /// Gives the memory back; nothing of the request stays in it.
     #[must_use]
     pub fn recycle(self) -> Vec<Option<PropertyValue<'static>>> {
-        let mut values = self.values;
-        values.clear();
-        // In-place collection: an emptied vector keeps its allocation while the lifetime changes.
-        values.into_iter().map(|_| None).collect()
+        recycle(self.values)
     }
 
     /// The value of `slot`.

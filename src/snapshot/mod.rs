@@ -1,4 +1,10 @@
-//! Immutable per-team state, and the read port that it is loaded through.
+//! Immutable per-team state, how it is held, and the read port that it is loaded through.
 
+mod map;
+mod negative;
 mod port;
+mod project;
+
+pub use map::{LookupError, SnapshotMap, SnapshotSettings};
 pub use port::{BoxFuture, LoadError, ProjectSource};
+pub use project::ProjectSnapshot;

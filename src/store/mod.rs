@@ -1,1 +1,3 @@
 //! Adapters: the only place that knows database clients.
+
+pub mod embedded;

@@ -1,0 +1,327 @@
+//! One request's evaluation, from a decoded request to the records of its flags:
+//! select, fill, plan, gather, evaluate.
+//!
+//! The only await is in gathering, and most requests skip it. Knows no HTTP; the store is a port.
+
+use crate::context::{
+    ContinuityQuery, FactsQuery, GatherError, JitteredPause, PersonSource, StoredFacts, gather_continuity,
+};
+use crate::engine::value::{Node, OwnedTape, PropertyValue};
+use crate::engine::{
+    BitSet, Clock, CompiledProject, ContinuityLookups, EvaluationContext, EvaluationScratch, GroupKey,
+    Instant, Parallelism, Plan, PlanScratch, Reason, RequestRuntime, SelectionQuery, SelectionScratch, Slots,
+    recycle,
+};
+use crate::wire::request::FlagRequest;
+
+/// What evaluation takes from settings.
+#[derive(Debug, Clone, Copy)]
+pub struct EvaluationSettings {
+    /// `OPTIMIZE_EXPERIENCE_CONTINUITY_LOOKUPS`.
+    pub continuity_lookups: ContinuityLookups,
+    /// `SKIP_WRITES`: continuity rows are read, never written.
+    pub skip_writes: bool,
+    /// `PARALLEL_EVAL_THRESHOLD`.
+    pub parallelism: Parallelism,
+}
+
+/// What evaluation takes from a request besides its body.
+#[derive(Debug, Clone, Copy)]
+pub struct RequestScope {
+    /// Detected from headers; the body's own runtime wins.
+    pub runtime: Option<RequestRuntime>,
+    /// `only_evaluate_survey_feature_flags`.
+    pub survey_only: bool,
+    /// Clock.
+    pub now: Instant,
+}
+
+/// Memory that evaluations reuse; the records of the last one are in [`Scratch::results`].
+#[derive(Debug, Default)]
+pub struct Scratch {
+    slots: Vec<Option<PropertyValue<'static>>>,
+    group_keys: Vec<GroupKey<'static>>,
+    selection: SelectionScratch,
+    plan: PlanScratch,
+    evaluation: EvaluationScratch,
+    static_member: BitSet,
+    no_flags: BitSet,
+    text: String,
+}
+
+impl Scratch {
+    /// Records of the last evaluation, in evaluation order.
+    #[must_use]
+    pub fn results(&self) -> &[crate::engine::FlagResult] {
+        &self.evaluation.results
+    }
+
+    /// Forgets the last evaluation's records.
+    pub fn clear(&mut self) {
+        self.evaluation.results.clear();
+    }
+}
+
+/// What an evaluation reports besides the records.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct EvaluationReport {
+    /// `errorsWhileComputingFlags`.
+    pub errors: bool,
+    /// Stages that ran on the pool.
+    pub parallel_stages: u32,
+    /// What had to be gathered.
+    pub plan: Plan,
+}
+
+/// Evaluates a request against a project. When the future is dropped, the scratch loses its memory, nothing else.
+pub async fn evaluate(
+    project: &CompiledProject,
+    team_id: i32,
+    request: &FlagRequest<'_>,
+    scope: &RequestScope,
+    source: &dyn PersonSource,
+    settings: &EvaluationSettings,
+    scratch: &mut Scratch,
+) -> EvaluationReport {
+    let query = SelectionQuery {
+        runtime: request.evaluation_runtime.or(scope.runtime),
+        contexts: request.evaluation_contexts,
+        survey_only: scope.survey_only,
+        flag_keys: request.flag_keys,
+    };
+    let Scratch {
+        slots,
+        group_keys,
+        selection,
+        plan,
+        evaluation,
+        static_member,
+        no_flags,
+        text,
+    } = scratch;
+    let selection = project.select(&query, selection);
+    evaluation.results.clear();
+    if selection.order().is_empty() {
+        return EvaluationReport {
+            errors: selection.has_cycle(),
+            ..EvaluationReport::default()
+        };
+    }
+
+    // Declared before the slots that borrow them.
+    let gathered;
+    let gathered_nodes: GatheredNodes<'_>;
+    let rows;
+
+    let distinct_id = request.distinct_id.unwrap_or("");
+    let mut filled = Slots::new(std::mem::take(slots), project.properties());
+    let mut keys: Vec<GroupKey<'_>> = recycle(std::mem::take(group_keys));
+    fill(project, request, distinct_id, &mut filled, &mut keys, text);
+
+    let wanted = project.plan(selection, &filled, &keys, settings.continuity_lookups);
+    let mut facts_failure = None;
+    let mut continuity_failed = false;
+    let mut overrides: Vec<Option<&str>> = Vec::new();
+    if wanted.continuity {
+        let query = ContinuityQuery {
+            team_id,
+            distinct_id,
+            anon_distinct_id: request.anon_distinct_id,
+            writes_allowed: !settings.skip_writes,
+        };
+        match gather_continuity(source, query, &JitteredPause).await {
+            Ok(found) => {
+                rows = found;
+                overrides.resize(project.flags().len(), None);
+                for (key, hash_key) in &rows {
+                    if let Some(flag) = project.flag_by_key(key) {
+                        overrides[flag.0 as usize] = Some(hash_key);
+                    }
+                }
+            }
+            Err(_) => continuity_failed = true,
+        }
+    }
+    static_member.reset(0);
+    if wanted.facts {
+        project.plan_facts(selection, &filled, &keys, plan);
+        match gather(project, team_id, distinct_id, &keys, plan, source).await {
+            Ok(found) => {
+                gathered = found;
+                gathered_nodes = gathered.nodes();
+                merge(
+                    project,
+                    plan,
+                    &gathered,
+                    &gathered_nodes,
+                    &mut filled,
+                    static_member,
+                );
+            }
+            Err(error) => facts_failure = Some(reason(&error)),
+        }
+    }
+    filled.derive(project.properties());
+
+    let context = EvaluationContext {
+        distinct_id,
+        device_id: request.device_id,
+        anon_distinct_id: request.anon_distinct_id,
+        group_keys: &keys,
+        slots: &filled,
+        hash_key_overrides: &overrides,
+        static_member,
+        facts_failure,
+        failed_flags: if facts_failure.is_some() {
+            &plan.requiring
+        } else {
+            no_flags
+        },
+        continuity_failed,
+        clock: Clock {
+            now: scope.now,
+            zone: project.zone(),
+        },
+    };
+    let summary = project.evaluate(selection, &context, settings.parallelism, evaluation);
+    *slots = filled.recycle();
+    *group_keys = recycle(keys);
+    EvaluationReport {
+        errors: summary.errors || facts_failure.is_some(),
+        parallel_stages: summary.parallel_stages,
+        plan: wanted,
+    }
+}
+
+/// Overrides of 3.1 into slots, and the request's group keys.
+fn fill<'a>(
+    project: &CompiledProject,
+    request: &FlagRequest<'a>,
+    distinct_id: &'a str,
+    slots: &mut Slots<'a>,
+    keys: &mut Vec<GroupKey<'a>>,
+    text: &mut String,
+) {
+    let table = project.properties();
+    if let Some(slot) = table.get_person("distinct_id") {
+        slots.set(slot, PropertyValue::Str(distinct_id));
+    }
+    if let Some(properties) = request.person_properties {
+        slots.fill_person(table, properties);
+    }
+    for group in table.groups() {
+        let Some(name) = group.name.as_deref() else {
+            keys.push(GroupKey::None);
+            continue;
+        };
+        if let Some(PropertyValue::Object(properties)) =
+            request.group_properties.and_then(|groups| groups.get(name))
+        {
+            slots.fill_group(group, properties);
+        }
+        let key = request.groups.and_then(|groups| groups.get(name));
+        if let (Some(key), Some(slot)) = (key, group.get("$group_key")) {
+            slots.set(slot, key);
+        }
+        keys.push(key.map_or(GroupKey::None, |key| GroupKey::from_value(key, text)));
+    }
+}
+
+/// Stored facts as tapes that slots can borrow from.
+struct Gathered {
+    found: bool,
+    person: OwnedTape,
+    created_at: Option<String>,
+    static_cohort_ids: Vec<i32>,
+    groups: Vec<OwnedTape>,
+}
+
+struct GatheredNodes<'g> {
+    person: Vec<Node<'g>>,
+    groups: Vec<Vec<Node<'g>>>,
+}
+
+impl Gathered {
+    fn nodes(&self) -> GatheredNodes<'_> {
+        GatheredNodes {
+            person: self.person.nodes(),
+            groups: self.groups.iter().map(OwnedTape::nodes).collect(),
+        }
+    }
+}
+
+async fn gather(
+    project: &CompiledProject,
+    team_id: i32,
+    distinct_id: &str,
+    keys: &[GroupKey<'_>],
+    plan: &PlanScratch,
+    source: &dyn PersonSource,
+) -> Result<Gathered, GatherError> {
+    let groups = plan
+        .groups
+        .iter()
+        .map(|group| {
+            let type_index = project.properties().group_table(*group).type_index;
+            (type_index, keys[usize::from(group.0)].as_str().to_owned())
+        })
+        .collect();
+    let query = FactsQuery {
+        team_id,
+        distinct_id: distinct_id.to_owned(),
+        static_cohort_ids: project.static_cohort_ids().to_vec(),
+        groups,
+    };
+    let StoredFacts { person, groups } = source.facts(&query).await?;
+    let found = person.is_some();
+    let person = person.unwrap_or_default();
+    Ok(Gathered {
+        found,
+        person: OwnedTape::from_json(&serde_json::Value::Object(person.properties)),
+        created_at: person.created_at,
+        static_cohort_ids: person.static_cohort_ids,
+        groups: groups
+            .into_iter()
+            .map(|group| OwnedTape::from_json(&serde_json::Value::Object(group.unwrap_or_default())))
+            .collect(),
+    })
+}
+
+fn merge<'g>(
+    project: &CompiledProject,
+    plan: &PlanScratch,
+    gathered: &'g Gathered,
+    nodes: &'g GatheredNodes<'g>,
+    slots: &mut Slots<'g>,
+    static_member: &mut BitSet,
+) {
+    let table = project.properties();
+    if gathered.found {
+        if let PropertyValue::Object(properties) = PropertyValue::from_tape(&nodes.person) {
+            slots.merge_person(table, properties);
+        }
+        if let Some(created_at) = &gathered.created_at {
+            slots.set_created_at(table, created_at);
+        }
+        let ids = project.static_cohort_ids();
+        static_member.reset(ids.len());
+        for (position, id) in ids.iter().enumerate() {
+            if gathered.static_cohort_ids.contains(id) {
+                static_member.insert(position);
+            }
+        }
+    }
+    for (group, nodes) in plan.groups.iter().zip(&nodes.groups) {
+        if let PropertyValue::Object(properties) = PropertyValue::from_tape(nodes) {
+            slots.merge_group(table.group_table(*group), properties);
+        }
+    }
+}
+
+fn reason(error: &GatherError) -> Reason {
+    match error {
+        GatherError::Unavailable(_) => Reason::DatabaseUnavailable,
+        GatherError::Timeout => Reason::DatabaseTimeout,
+        GatherError::Database(_) => Reason::DatabaseError,
+    }
+}

@@ -1,0 +1,172 @@
+//! The client's IP address (`http.md` 4.2).
+//!
+//! The leftmost hop is believed, as upstream does, so a client can name any address it likes
+//! unless a proxy overwrites the headers.
+
+use std::net::{IpAddr, SocketAddr};
+
+use hyper::HeaderMap;
+
+const FORWARDED_FOR: &str = "x-forwarded-for";
+
+/// Headers that hold one bare address, in the order in which they are asked.
+const SINGLE_ADDRESS: [&str; 4] = ["x-real-ip", "fly-client-ip", "true-client-ip", "cf-connecting-ip"];
+
+/// The address that a request comes from, as its headers say, else `peer`.
+#[must_use]
+pub fn client_address(headers: &HeaderMap, peer: IpAddr) -> IpAddr {
+    text(headers, FORWARDED_FOR)
+        .and_then(|line| without_port(first_entry(line)).parse().ok())
+        .or_else(|| any_forwarded_for(headers))
+        .or_else(|| forwarded(headers))
+        .or_else(|| {
+            SINGLE_ADDRESS
+                .iter()
+                .find_map(|name| text(headers, name)?.trim().parse().ok())
+        })
+        .or_else(|| viewer(headers))
+        .unwrap_or(peer)
+}
+
+/// A header's first line, if it is visible ASCII.
+fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    headers.get(name)?.to_str().ok()
+}
+
+fn first_entry(line: &str) -> &str {
+    line.split(',').next().unwrap_or(line).trim()
+}
+
+fn without_port(entry: &str) -> &str {
+    if let Some(bracketed) = entry.strip_prefix('[') {
+        return bracketed.split_once(']').map_or(entry, |(address, _)| address);
+    }
+    // Only IPv4 has dots before its port; the colons of a bare IPv6 address stand for nothing.
+    match (entry.rfind('.'), entry.rfind(':')) {
+        (Some(dot), Some(_)) => match entry[dot..].find(':') {
+            Some(colon) => &entry[..dot + colon],
+            None => entry,
+        },
+        _ => entry,
+    }
+}
+
+/// The leftmost entry that is an address, over all lines.
+fn any_forwarded_for(headers: &HeaderMap) -> Option<IpAddr> {
+    headers
+        .get_all(FORWARDED_FOR)
+        .iter()
+        .filter_map(|line| line.to_str().ok())
+        .flat_map(|line| line.split(','))
+        .find_map(|entry| entry.trim().parse().ok())
+}
+
+/// The leftmost `for=` of `Forwarded` that is an address.
+fn forwarded(headers: &HeaderMap) -> Option<IpAddr> {
+    headers
+        .get_all(hyper::header::FORWARDED)
+        .iter()
+        .filter_map(|line| line.to_str().ok())
+        .flat_map(|line| line.split([',', ';']))
+        .find_map(|pair| {
+            let (name, value) = pair.split_once('=')?;
+            if !name.trim().eq_ignore_ascii_case("for") {
+                return None;
+            }
+            let value = value.trim().trim_matches('"');
+            without_port(value).parse().ok()
+        })
+}
+
+/// `CloudFront-Viewer-Address`: the port stands behind the last colon, IPv6 has no brackets.
+fn viewer(headers: &HeaderMap) -> Option<IpAddr> {
+    let value = text(headers, "cloudfront-viewer-address")?.trim();
+    let (address, _) = value.rsplit_once(':')?;
+    address
+        .parse()
+        .ok()
+        .or_else(|| value.parse().ok().map(|address: SocketAddr| address.ip()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hyper::header::{HeaderName, HeaderValue};
+
+    const PEER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
+
+    #[track_caller]
+    fn is(lines: &[(&'static str, &str)], expected: &str) {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            let value = HeaderValue::from_bytes(value.as_bytes()).unwrap();
+            headers.append(HeaderName::from_static(name), value);
+        }
+        assert_eq!(client_address(&headers, PEER).to_string(), expected, "{lines:?}");
+    }
+
+    #[test]
+    fn the_leftmost_forwarded_hop_without_its_port() {
+        let forwarded = |value: &str, expected: &str| is(&[("x-forwarded-for", value)], expected);
+        forwarded("203.0.113.9", "203.0.113.9");
+        forwarded(" 203.0.113.9:51234 , 10.0.0.1", "203.0.113.9");
+        forwarded("[2001:db8::1]:443", "2001:db8::1");
+        forwarded("[2001:db8::1]", "2001:db8::1");
+        forwarded("2001:db8::1, 10.0.0.1", "2001:db8::1");
+        forwarded("::ffff:203.0.113.9", "::ffff:203.0.113.9");
+    }
+
+    #[test]
+    fn later_hops_when_the_first_is_no_address() {
+        is(&[("x-forwarded-for", "unknown, 10.0.0.1")], "10.0.0.1");
+        is(
+            &[("x-forwarded-for", "unknown"), ("x-forwarded-for", "x, 10.0.0.2")],
+            "10.0.0.2",
+        );
+        is(
+            &[("x-forwarded-for", "caf\u{e9}"), ("x-real-ip", "10.0.0.3")],
+            "10.0.0.3",
+        );
+    }
+
+    #[test]
+    fn other_headers_in_their_order() {
+        let all = [
+            ("forwarded", "by=10.1.0.0;For=\"[2001:db8::7]:80\", for=10.1.0.1"),
+            ("x-real-ip", "10.1.0.2"),
+            ("fly-client-ip", "10.1.0.3"),
+            ("true-client-ip", "10.1.0.4"),
+            ("cf-connecting-ip", "10.1.0.5"),
+            ("cloudfront-viewer-address", "2001:db8::8:4711"),
+        ];
+        let expected = [
+            "2001:db8::7",
+            "10.1.0.2",
+            "10.1.0.3",
+            "10.1.0.4",
+            "10.1.0.5",
+            "2001:db8::8",
+        ];
+        for (from, expected) in expected.iter().enumerate() {
+            is(&all[from..], expected);
+        }
+        is(
+            &[("forwarded", "for=unknown;proto=http, for=10.1.0.1:99")],
+            "10.1.0.1",
+        );
+        is(&[("cloudfront-viewer-address", "10.1.0.6:4711")], "10.1.0.6");
+    }
+
+    #[test]
+    fn the_peer_when_no_header_helps() {
+        is(&[], "192.0.2.1");
+        let broken = [
+            ("x-forwarded-for", ""),
+            ("x-real-ip", "x"),
+            ("cloudfront-viewer-address", "10.1.0.6"),
+            ("forwarded", "for"),
+        ];
+        is(&broken, "192.0.2.1");
+        is(&[("x-forwarded-for", "[2001:db8::1")], "192.0.2.1");
+    }
+}

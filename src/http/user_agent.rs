@@ -1,0 +1,223 @@
+//! Which software asks: SDK, runtime and library, from request headers (`http.md` 4.3).
+
+use hyper::HeaderMap;
+
+use crate::engine::RequestRuntime;
+
+/// What the headers tell of the software that asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UserAgent<'h> {
+    /// Where that software runs; `None` is unknown. An explicit `evaluation_runtime` overrides it.
+    pub runtime: Option<RequestRuntime>,
+    /// The library name for usage counting.
+    pub library: &'static str,
+    /// `lib` of the request log: the SDK's own name, or `web` for a browser.
+    pub lib: Option<&'h str>,
+    /// The SDK's version, for the log; its fallback is the `ver` query parameter.
+    pub lib_version: Option<&'h str>,
+}
+
+const SDK_PREFIX: &str = "posthog-";
+const BROWSER_MARKS: [&str; 5] = ["Mozilla/", "Chrome/", "Safari/", "Firefox/", "Edge/"];
+const SERVER_MARKS: [&str; 2] = ["python-requests/", "curl/"];
+const OTHER: &str = "other";
+const BROWSER_LIBRARY: &str = "posthog-js";
+
+impl<'h> UserAgent<'h> {
+    /// Reads `User-Agent` and the headers that only browsers send.
+    #[must_use]
+    pub fn of(headers: &'h HeaderMap) -> Self {
+        let text = headers
+            .get(hyper::header::USER_AGENT)
+            .and_then(|value| value.to_str().ok());
+        let mut agent = Self::of_text(text.unwrap_or_default());
+        if agent.runtime.is_none() {
+            let fetch = ["sec-fetch-mode", "sec-fetch-site"]
+                .iter()
+                .any(|name| headers.contains_key(*name));
+            if fetch || headers.contains_key("origin") || headers.contains_key("referer") {
+                agent.runtime = Some(RequestRuntime::Client);
+            }
+            if fetch && agent.lib.is_none() {
+                agent.library = BROWSER_LIBRARY;
+            }
+        }
+        agent
+    }
+
+    /// What the text of `User-Agent` alone says.
+    fn of_text(text: &'h str) -> Self {
+        let (runtime, library, lib, lib_version) = if let Some((name, version)) = sdk(text) {
+            let (runtime, library) = known_sdk(&name[SDK_PREFIX.len()..]);
+            (runtime, library, Some(name), Some(version))
+        } else if BROWSER_MARKS.iter().any(|mark| text.contains(mark)) {
+            let client = Some(RequestRuntime::Client);
+            (client, BROWSER_LIBRARY, Some("web"), None)
+        } else if SERVER_MARKS.iter().any(|mark| text.contains(mark)) {
+            (Some(RequestRuntime::Server), OTHER, None, None)
+        } else {
+            (None, OTHER, None, None)
+        };
+        Self {
+            runtime,
+            library,
+            lib,
+            lib_version,
+        }
+    }
+}
+
+/// `posthog-<name>` and `<version>` of the form that all SDKs use.
+fn sdk(text: &str) -> Option<(&str, &str)> {
+    let (name, rest) = text.split_once('/')?;
+    let named = name.strip_prefix(SDK_PREFIX)?;
+    let version = rest.split(char::is_whitespace).next()?;
+    (!named.is_empty() && !version.is_empty()).then_some((name, version))
+}
+
+fn known_sdk(name: &str) -> (Option<RequestRuntime>, &'static str) {
+    let server = Some(RequestRuntime::Server);
+    let client = Some(RequestRuntime::Client);
+    match name {
+        "python" => (server, "posthog-python"),
+        "ruby" => (server, "posthog-ruby"),
+        "php" => (server, "posthog-php"),
+        "java" => (server, "posthog-java"),
+        "go" => (server, "posthog-go"),
+        "node" => (server, "posthog-node"),
+        "dotnet" => (server, "posthog-dotnet"),
+        "elixir" => (server, "posthog-elixir"),
+        "rs" => (server, OTHER),
+        "server" => (server, "posthog-server"),
+        "js" => (client, BROWSER_LIBRARY),
+        "android" => (client, "posthog-android"),
+        "ios" => (client, "posthog-ios"),
+        "react-native" => (client, "posthog-react-native"),
+        "flutter" => (client, "posthog-flutter"),
+        _ => (None, OTHER),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hyper::header::{HeaderName, HeaderValue};
+
+    const CLIENT: Option<RequestRuntime> = Some(RequestRuntime::Client);
+    const SERVER: Option<RequestRuntime> = Some(RequestRuntime::Server);
+
+    fn headers(agent: &str, others: &[&'static str]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert("user-agent", HeaderValue::from_bytes(agent.as_bytes()).unwrap());
+        for name in others {
+            headers.insert(HeaderName::from_static(name), HeaderValue::from_static("x"));
+        }
+        headers
+    }
+
+    #[track_caller]
+    fn is(
+        agent: &str,
+        others: &[&'static str],
+        runtime: Option<RequestRuntime>,
+        library: &str,
+        lib: Option<&str>,
+    ) {
+        let headers = headers(agent, others);
+        let found = UserAgent::of(&headers);
+        assert_eq!(
+            (found.runtime, found.library, found.lib),
+            (runtime, library, lib),
+            "{agent}"
+        );
+    }
+
+    #[test]
+    fn sdks_are_known_by_name() {
+        for name in [
+            "python", "ruby", "php", "java", "go", "node", "dotnet", "elixir", "server",
+        ] {
+            let lib = format!("posthog-{name}");
+            is(
+                &format!("{lib}/1.2.3 (Linux; x)"),
+                &["origin"],
+                SERVER,
+                &lib,
+                Some(&lib),
+            );
+        }
+        for name in ["js", "android", "ios", "react-native", "flutter"] {
+            let lib = format!("posthog-{name}");
+            is(&format!("{lib}/1.2.3"), &[], CLIENT, &lib, Some(&lib));
+        }
+        is("posthog-rs/0.3", &[], SERVER, "other", Some("posthog-rs"));
+    }
+
+    #[test]
+    fn other_sdks_are_judged_by_browser_headers() {
+        is("posthog-edge/1", &[], None, "other", Some("posthog-edge"));
+        is(
+            "posthog-edge/1",
+            &["sec-fetch-mode"],
+            CLIENT,
+            "other",
+            Some("posthog-edge"),
+        );
+        is(
+            "posthog-unity/1",
+            &["referer"],
+            CLIENT,
+            "other",
+            Some("posthog-unity"),
+        );
+    }
+
+    #[test]
+    fn the_version_ends_at_white_space() {
+        let headers = headers("posthog-dotnet/2.8.4 (Linux)", &[]);
+        assert_eq!(UserAgent::of(&headers).lib_version, Some("2.8.4"));
+    }
+
+    #[test]
+    fn incomplete_forms_are_no_sdk() {
+        for agent in [
+            "posthog-python",
+            "posthog-/1",
+            "posthog-python/",
+            "posthog-python/ 1",
+            "x posthog-go/1",
+        ] {
+            is(agent, &[], None, "other", None);
+        }
+    }
+
+    #[test]
+    fn browsers_and_tools() {
+        for agent in ["Mozilla/5.0 (X11)", "x Chrome/1", "Edge/12"] {
+            is(agent, &[], CLIENT, "posthog-js", Some("web"));
+        }
+        is("python-requests/2.31", &["origin"], SERVER, "other", None);
+        is("curl/8", &[], SERVER, "other", None);
+    }
+
+    #[test]
+    fn an_sdk_goes_before_the_marks_of_a_browser() {
+        is(
+            "posthog-node/4 Mozilla/5.0",
+            &[],
+            SERVER,
+            "posthog-node",
+            Some("posthog-node"),
+        );
+    }
+
+    #[test]
+    fn anything_else_is_judged_by_headers() {
+        is("okhttp/4", &[], None, "other", None);
+        is("okhttp/4", &["origin"], CLIENT, "other", None);
+        is("okhttp/4", &["sec-fetch-site"], CLIENT, "posthog-js", None);
+        let none = UserAgent::of(&HeaderMap::new()).runtime;
+        assert_eq!(none, None);
+        is("caf\u{e9} Mozilla/5.0", &[], None, "other", None);
+    }
+}

@@ -1,0 +1,437 @@
+//! Which rows a document becomes: ids found again or allotted, clashes with other teams reported.
+
+use std::collections::{HashMap, HashSet};
+
+use rusqlite::{OptionalExtension, Transaction, params};
+
+use super::identity::derived_uuid;
+use crate::definition::document::{Notes, ProjectDocument};
+
+/// A document with everything that it left open.
+pub(super) struct Plan<'d> {
+    pub(super) document: &'d ProjectDocument,
+    pub(super) team_id: i32,
+    pub(super) team_uuid: String,
+    pub(super) project_id: i64,
+    pub(super) organization_id: String,
+    /// The stored token that this import replaces.
+    pub(super) previous_token: Option<String>,
+    /// In the order of the document's flags.
+    pub(super) flag_ids: Vec<i32>,
+    /// In the order of the document's cohorts.
+    pub(super) cohort_ids: Vec<i32>,
+}
+
+/// Plans all documents. The plans are only valid when no problem was added to `notes`.
+pub(super) fn plan<'d>(
+    transaction: &Transaction<'_>,
+    documents: &'d [ProjectDocument],
+    notes: &mut Notes,
+) -> rusqlite::Result<Vec<Plan<'d>>> {
+    check_input(documents, notes);
+    let explicit = |of: fn(&ProjectDocument) -> Vec<i32>| documents.iter().flat_map(of).collect::<Vec<_>>();
+    let mut fresh = Fresh {
+        team: next_id(
+            transaction,
+            "posthog_team",
+            explicit(|document| document.team.id.into_iter().collect()),
+        )?,
+        flag: next_id(
+            transaction,
+            "posthog_featureflag",
+            explicit(|document| document.flags.iter().filter_map(|flag| flag.id).collect()),
+        )?,
+        cohort: next_id(
+            transaction,
+            "posthog_cohort",
+            explicit(|document| document.cohorts.iter().filter_map(|cohort| cohort.id).collect()),
+        )?,
+    };
+    documents
+        .iter()
+        .map(|document| plan_one(transaction, document, &mut fresh, notes))
+        .collect()
+}
+
+/// Next id to allot, by table.
+struct Fresh {
+    team: i32,
+    flag: i32,
+    cohort: i32,
+}
+
+fn next_id(transaction: &Transaction<'_>, table: &str, explicit: Vec<i32>) -> rusqlite::Result<i32> {
+    let stored: i32 =
+        transaction.query_row(&format!("SELECT coalesce(max(id), 0) FROM {table}"), [], |row| {
+            row.get(0)
+        })?;
+    Ok(explicit.into_iter().fold(stored, i32::max).saturating_add(1))
+}
+
+fn take_next(next: &mut i32) -> i32 {
+    let taken = *next;
+    *next = next.saturating_add(1);
+    taken
+}
+
+fn plan_one<'d>(
+    transaction: &Transaction<'_>,
+    document: &'d ProjectDocument,
+    fresh: &mut Fresh,
+    notes: &mut Notes,
+) -> rusqlite::Result<Plan<'d>> {
+    let team = &document.team;
+    let stored = find_team(transaction, document, notes)?;
+    let team_id = match (&stored, team.id) {
+        (Some(stored), _) => stored.id,
+        (None, Some(id)) => id,
+        (None, None) => take_next(&mut fresh.team),
+    };
+    check_secrets(transaction, document, team_id, notes)?;
+    let project_id = team.project_id.unwrap_or_else(|| i64::from(team_id));
+    let organization: Option<String> = transaction
+        .query_row(
+            "SELECT organization_id FROM posthog_project WHERE id = ?1",
+            [project_id],
+            |row| row.get(0),
+        )
+        .optional()?;
+    let organization_id = team.organization_id.clone().or(organization);
+    let stored_uuid = stored.as_ref().map(|stored| stored.uuid.clone());
+    let team_uuid = team.uuid.clone().or(stored_uuid);
+    let (flag_ids, cohort_ids) = (
+        plan_flags(transaction, document, team_id, fresh, notes)?,
+        plan_cohorts(transaction, document, team_id, fresh, notes)?,
+    );
+    Ok(Plan {
+        document,
+        team_id,
+        team_uuid: team_uuid.unwrap_or_else(|| derived_uuid("team", &team.api_token)),
+        project_id,
+        organization_id: organization_id
+            .unwrap_or_else(|| derived_uuid("organization of project", &project_id.to_string())),
+        previous_token: stored
+            .map(|stored| stored.api_token)
+            .filter(|token| *token != team.api_token),
+        flag_ids,
+        cohort_ids,
+    })
+}
+
+struct StoredTeam {
+    id: i32,
+    uuid: String,
+    api_token: String,
+}
+
+/// The stored team that the document means: that of the token, or of the uuid when the token is new.
+fn find_team(
+    transaction: &Transaction<'_>,
+    document: &ProjectDocument,
+    notes: &mut Notes,
+) -> rusqlite::Result<Option<StoredTeam>> {
+    let team = &document.team;
+    let find = |column: &str, value: &dyn rusqlite::ToSql| {
+        transaction
+            .prepare_cached(&format!(
+                "SELECT id, uuid, api_token FROM posthog_team WHERE {column} = ?1"
+            ))?
+            .query_row([value], |row| {
+                Ok(StoredTeam {
+                    id: row.get(0)?,
+                    uuid: row.get(1)?,
+                    api_token: row.get(2)?,
+                })
+            })
+            .optional()
+    };
+    let by_token = find("api_token", &team.api_token)?;
+    let by_uuid = match &team.uuid {
+        Some(uuid) => find("uuid", uuid)?,
+        None => None,
+    };
+    if let (Some(by_token), Some(by_uuid)) = (&by_token, &by_uuid)
+        && by_token.id != by_uuid.id
+    {
+        let expected = format!(
+            "a uuid that the team with the token {} does not have",
+            by_uuid.api_token
+        );
+        document.problem(".team.uuid", &by_uuid.uuid, expected, notes);
+    }
+    let stored = by_token.or(by_uuid);
+    match (&stored, team.id) {
+        (Some(stored), Some(id)) if stored.id != id => {
+            let expected = format!("{}, the id under which the store has this team", stored.id);
+            document.problem(".team.id", &id.to_string(), expected, notes);
+        }
+        (None, Some(id)) => {
+            if let Some(other) = find("id", &id)? {
+                let expected = format!(
+                    "an id that the team with the token {} does not have",
+                    other.api_token
+                );
+                document.problem(".team.id", &id.to_string(), expected, notes);
+            }
+        }
+        _ => {}
+    }
+    Ok(stored)
+}
+
+fn check_secrets(
+    transaction: &Transaction<'_>,
+    document: &ProjectDocument,
+    team_id: i32,
+    notes: &mut Notes,
+) -> rusqlite::Result<()> {
+    for (key, secret) in secrets(document) {
+        let owner: Option<String> = transaction
+            .prepare_cached(
+                "SELECT api_token FROM posthog_team
+                 WHERE (secret_api_token = ?1 OR secret_api_token_backup = ?1) AND id <> ?2",
+            )?
+            .query_row(params![secret, team_id], |row| row.get(0))
+            .optional()?;
+        if let Some(owner) = owner {
+            let expected = format!("a secret that the team with the token {owner} does not have");
+            document.problem(&format!(".team.{key}"), secret, expected, notes);
+        }
+    }
+    Ok(())
+}
+
+fn secrets(document: &ProjectDocument) -> impl Iterator<Item = (&'static str, &String)> {
+    let team = &document.team;
+    let secret = team
+        .secret_api_token
+        .iter()
+        .map(|secret| ("secret_api_token", secret));
+    secret.chain(
+        team.secret_api_token_backup
+            .iter()
+            .map(|secret| ("secret_api_token_backup", secret)),
+    )
+}
+
+fn plan_flags(
+    transaction: &Transaction<'_>,
+    document: &ProjectDocument,
+    team_id: i32,
+    fresh: &mut Fresh,
+    notes: &mut Notes,
+) -> rusqlite::Result<Vec<i32>> {
+    let wanted: Vec<Wanted<'_>> = document
+        .flags
+        .iter()
+        .map(|flag| Wanted {
+            id: flag.id,
+            name: Some(&flag.key),
+            place: format!(".flags[{}].id", flag.position),
+        })
+        .collect();
+    let table = Table {
+        name: "posthog_featureflag",
+        name_column: "key",
+        noun: "flag",
+    };
+    plan_ids(
+        transaction,
+        &table,
+        document,
+        team_id,
+        &wanted,
+        &mut fresh.flag,
+        notes,
+    )
+}
+
+fn plan_cohorts(
+    transaction: &Transaction<'_>,
+    document: &ProjectDocument,
+    team_id: i32,
+    fresh: &mut Fresh,
+    notes: &mut Notes,
+) -> rusqlite::Result<Vec<i32>> {
+    let wanted: Vec<Wanted<'_>> = document
+        .cohorts
+        .iter()
+        .map(|cohort| Wanted {
+            id: cohort.id,
+            name: cohort.name.as_deref(),
+            place: format!(".cohorts[{}].id", cohort.position),
+        })
+        .collect();
+    let table = Table {
+        name: "posthog_cohort",
+        name_column: "name",
+        noun: "cohort",
+    };
+    plan_ids(
+        transaction,
+        &table,
+        document,
+        team_id,
+        &wanted,
+        &mut fresh.cohort,
+        notes,
+    )
+}
+
+struct Table {
+    name: &'static str,
+    name_column: &'static str,
+    noun: &'static str,
+}
+
+struct Wanted<'d> {
+    id: Option<i32>,
+    name: Option<&'d str>,
+    place: String,
+}
+
+/// Explicit ids stay, unless another team has them; the others are found again by name, or are new.
+fn plan_ids(
+    transaction: &Transaction<'_>,
+    table: &Table,
+    document: &ProjectDocument,
+    team_id: i32,
+    wanted: &[Wanted<'_>],
+    next: &mut i32,
+    notes: &mut Notes,
+) -> rusqlite::Result<Vec<i32>> {
+    let Table {
+        name,
+        name_column,
+        noun,
+    } = table;
+    let mut stored: HashMap<String, i32> = HashMap::new();
+    let mut statement = transaction.prepare_cached(&format!(
+        "SELECT {name_column}, id FROM {name} WHERE team_id = ?1 AND {name_column} IS NOT NULL ORDER BY id DESC"
+    ))?;
+    let mut rows = statement.query([team_id])?;
+    while let Some(row) = rows.next()? {
+        stored.insert(row.get(0)?, row.get(1)?);
+    }
+    let claimed: HashSet<i32> = wanted.iter().filter_map(|wanted| wanted.id).collect();
+    let mut owner = transaction.prepare_cached(&format!("SELECT team_id FROM {name} WHERE id = ?1"))?;
+    let mut ids = Vec::with_capacity(wanted.len());
+    for wanted in wanted {
+        let found = wanted
+            .name
+            .and_then(|name| stored.get(name))
+            .filter(|id| !claimed.contains(id));
+        let id = match (wanted.id, found) {
+            (Some(id), _) => id,
+            (None, Some(id)) => *id,
+            (None, None) => take_next(next),
+        };
+        let owner: Option<i32> = owner.query_row([id], |row| row.get(0)).optional()?;
+        if let Some(other) = owner.filter(|owner| *owner != team_id) {
+            let expected = format!("an id that no {noun} of another team has (team {other} has it)");
+            document.problem(&wanted.place, &id.to_string(), expected, notes);
+        }
+        ids.push(id);
+    }
+    Ok(ids)
+}
+
+/// What two documents of one input may not share.
+fn check_input(documents: &[ProjectDocument], notes: &mut Notes) {
+    let mut seen: HashMap<(&'static str, String), String> = HashMap::new();
+    let mut projects: HashMap<i64, &ProjectDocument> = HashMap::new();
+    for document in documents {
+        let team = &document.team;
+        let mut once = |what: &'static str, value: String, below: String, notes: &mut Notes| {
+            let place = format!("{}{below}", document.path);
+            if let Some(first) = seen.get(&(what, value.clone())) {
+                notes.problem_at(place, &value, format!("a {what} other than that of {first}"));
+            } else {
+                seen.insert((what, value), place);
+            }
+        };
+        if !team.api_token.is_empty() {
+            once(
+                "project token",
+                team.api_token.clone(),
+                ".team.api_token".to_owned(),
+                notes,
+            );
+        }
+        if let Some(id) = team.id {
+            once("team id", id.to_string(), ".team.id".to_owned(), notes);
+        }
+        if let Some(uuid) = &team.uuid {
+            once("team uuid", uuid.clone(), ".team.uuid".to_owned(), notes);
+        }
+        let mut own_secrets = HashSet::new();
+        for (key, secret) in secrets(document).filter(|(_, secret)| own_secrets.insert(secret.as_str())) {
+            once("team secret", secret.clone(), format!(".team.{key}"), notes);
+        }
+        // Within one document, the parser has reported these already.
+        let mut own = HashSet::new();
+        for flag in document
+            .flags
+            .iter()
+            .filter(|flag| flag.id.is_some_and(|id| own.insert(id)))
+        {
+            let id = flag.id.unwrap_or_default();
+            once(
+                "flag id",
+                id.to_string(),
+                format!(".flags[{}].id", flag.position),
+                notes,
+            );
+        }
+        let mut own = HashSet::new();
+        for cohort in document
+            .cohorts
+            .iter()
+            .filter(|cohort| cohort.id.is_some_and(|id| own.insert(id)))
+        {
+            let id = cohort.id.unwrap_or_default();
+            once(
+                "cohort id",
+                id.to_string(),
+                format!(".cohorts[{}].id", cohort.position),
+                notes,
+            );
+        }
+        if let Some(project_id) = team.project_id {
+            let first = projects.entry(project_id).or_insert(document);
+            if first.group_types != document.group_types {
+                let expected = format!("the group types of {}, which is of the same project", first.path);
+                document.problem(".group_type_mapping", "", expected, notes);
+            }
+        }
+    }
+    check_keys(documents, notes);
+}
+
+/// One key may serve several projects, but it is one key.
+fn check_keys(documents: &[ProjectDocument], notes: &mut Notes) {
+    let mut keys = HashMap::new();
+    for key in documents.iter().flat_map(|document| &document.personal_api_keys) {
+        let first = keys.entry(&key.secure_value).or_insert(key);
+        let same = (
+            &first.label,
+            &first.scopes,
+            first.user_id,
+            &first.scoped_teams,
+            &first.scoped_organizations,
+        ) == (
+            &key.label,
+            &key.scopes,
+            key.user_id,
+            &key.scoped_teams,
+            &key.scoped_organizations,
+        );
+        if !same {
+            notes.problem_at(
+                key.path.clone(),
+                "",
+                format!("the members of {}, which is the same key", first.path),
+            );
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! The pieces of a flag's JSON, serialised at load, each piece once (`decisions.md` 10).
+//!
+//! A detailed record is three copies: the head with key and metadata up to the payload, the outcome from
+//! the payload to the variant, and the reason. The older shapes use stretches of the same bytes: a head
+//! begins with `"key":`, an outcome with the payload, and contains the value.
+
+use std::ops::Range;
+
+use crate::engine::value::write_json_string;
+use crate::engine::{CompiledProject, Flag, FlagValue};
+
+/// Fragments of one project in one block of memory.
+#[derive(Debug, Default)]
+pub struct Fragments {
+    bytes: Box<[u8]>,
+    flags: Box<[FlagFragments]>,
+    outcomes: Box<[Outcome]>,
+}
+
+/// Where one flag's pieces are.
+#[derive(Debug, Clone, Copy)]
+pub struct FlagFragments {
+    head: Span,
+    /// Bytes of the head that are `"key":`.
+    key: u32,
+    /// First of the flag's own outcomes: on, declined early access, then one a variant.
+    outcomes: u32,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Outcome {
+    text: Span,
+    /// Bytes at the front that are the payload.
+    payload: u32,
+    /// The value within the text: `true`, `false` or the quoted variant.
+    value: Span,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Span {
+    from: u32,
+    to: u32,
+}
+
+impl Span {
+    fn range(self) -> Range<usize> {
+        self.from as usize..self.to as usize
+    }
+}
+
+/// Outcomes at the front of the table that every flag shares.
+const OFF: usize = 0;
+const FAILED: usize = 1;
+
+impl Fragments {
+    /// Serialises every piece of a project.
+    #[must_use]
+    pub fn build(project: &CompiledProject) -> Self {
+        let mut builder = Builder::default();
+        builder.outcome("null", Value::Bool(false), false);
+        builder.outcome("null", Value::Bool(false), true);
+        let plain = builder.outcome("null", Value::Bool(true), false);
+        let flags = project
+            .flags()
+            .iter()
+            .map(|flag| builder.flag(flag, plain))
+            .collect();
+        Self {
+            bytes: builder.bytes.into_bytes().into(),
+            flags,
+            outcomes: builder.outcomes.into(),
+        }
+    }
+
+    /// Appends `"key":{…` up to and including the variant, ready for the reason.
+    pub fn write_record(&self, flag: usize, value: FlagValue, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.bytes[self.flags[flag].head.range()]);
+        out.extend_from_slice(&self.bytes[self.outcome(flag, value).text.range()]);
+    }
+
+    /// Appends `"key":` and the value.
+    pub fn write_value(&self, flag: usize, value: FlagValue, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.key(flag));
+        out.extend_from_slice(&self.bytes[self.outcome(flag, value).value.range()]);
+    }
+
+    /// Appends `"key":` and the payload if there is one; returns whether there is.
+    pub fn write_payload(&self, flag: usize, value: FlagValue, out: &mut Vec<u8>) -> bool {
+        let payload = self.payload(flag, value);
+        if payload == b"null" {
+            return false;
+        }
+        out.extend_from_slice(self.key(flag));
+        out.extend_from_slice(payload);
+        true
+    }
+
+    /// Appends the quoted key.
+    pub fn write_key(&self, flag: usize, out: &mut Vec<u8>) {
+        let key = self.key(flag);
+        out.extend_from_slice(&key[..key.len() - 1]);
+    }
+
+    /// The payload of an outcome, `null` for none.
+    #[must_use]
+    pub fn payload(&self, flag: usize, value: FlagValue) -> &[u8] {
+        let outcome = self.outcome(flag, value);
+        &self.bytes[outcome.text.range()][..outcome.payload as usize]
+    }
+
+    fn key(&self, flag: usize) -> &[u8] {
+        let fragments = &self.flags[flag];
+        &self.bytes[fragments.head.range()][..fragments.key as usize]
+    }
+
+    fn outcome(&self, flag: usize, value: FlagValue) -> &Outcome {
+        let own = self.flags[flag].outcomes as usize;
+        &self.outcomes[match value {
+            FlagValue::Off => OFF,
+            FlagValue::Failed => FAILED,
+            FlagValue::On => own,
+            FlagValue::OffWithPayload => own + 1,
+            FlagValue::Variant(variant) => own + 2 + usize::from(variant.0),
+        }]
+    }
+
+    /// Heap bytes held.
+    #[must_use]
+    pub fn heap_bytes(&self) -> usize {
+        self.bytes.len() + size_of_val(&*self.flags) + size_of_val(&*self.outcomes)
+    }
+}
+
+#[derive(Default)]
+struct Builder {
+    bytes: String,
+    outcomes: Vec<Outcome>,
+}
+
+enum Value<'v> {
+    Bool(bool),
+    Variant(&'v str),
+}
+
+impl Builder {
+    fn at(&self) -> u32 {
+        self.bytes.len() as u32
+    }
+
+    /// `payload},"enabled":…,"variant":…,` and, for failures, `"failed":true,`.
+    fn outcome(&mut self, payload: &str, value: Value<'_>, failed: bool) -> Outcome {
+        let from = self.at();
+        self.bytes.push_str(payload);
+        self.bytes.push_str("},\"enabled\":");
+        let mut at = self.at();
+        self.bytes.push_str(if matches!(value, Value::Bool(false)) {
+            "false"
+        } else {
+            "true"
+        });
+        let mut to = self.at();
+        self.bytes.push_str(",\"variant\":");
+        match value {
+            Value::Bool(_) => self.bytes.push_str("null"),
+            Value::Variant(variant) => {
+                at = self.at();
+                write_json_string(variant, &mut self.bytes);
+                to = self.at();
+            }
+        }
+        self.bytes.push(',');
+        if failed {
+            self.bytes.push_str("\"failed\":true,");
+        }
+        let outcome = Outcome {
+            text: Span { from, to: self.at() },
+            payload: payload.len() as u32,
+            value: Span { from: at, to },
+        };
+        self.outcomes.push(outcome);
+        outcome
+    }
+
+    fn flag(&mut self, flag: &Flag, plain: Outcome) -> FlagFragments {
+        let from = self.at();
+        write_json_string(&flag.key, &mut self.bytes);
+        self.bytes.push(':');
+        let key = self.at() - from;
+        self.bytes.push_str("{\"key\":");
+        write_json_string(&flag.key, &mut self.bytes);
+        let mut digits = itoa::Buffer::new();
+        self.bytes.push_str(",\"metadata\":{\"id\":");
+        self.bytes.push_str(digits.format(flag.id));
+        self.bytes.push_str(",\"version\":");
+        // The Rust SDK reads an unsigned number; a negative version cannot come from PostHog.
+        self.bytes.push_str(digits.format(flag.version.max(0)));
+        self.bytes.push_str(",\"description\":null");
+        if let Some(has_experiment) = flag.has_experiment {
+            self.bytes.push_str(",\"has_experiment\":");
+            self.bytes.push_str(if has_experiment { "true" } else { "false" });
+        }
+        self.bytes.push_str(",\"payload\":");
+        let head = Span { from, to: self.at() };
+
+        let outcomes = self.outcomes.len() as u32;
+        match flag.payload.as_deref() {
+            None => {
+                self.outcomes.push(plain);
+                self.outcomes.push(self.outcomes[OFF]);
+            }
+            Some(payload) => {
+                self.outcome(payload, Value::Bool(true), false);
+                self.outcome(payload, Value::Bool(false), false);
+            }
+        }
+        for (variant, payload) in flag.variants.iter().zip(&flag.variant_payloads) {
+            self.outcome(
+                payload.as_deref().unwrap_or("null"),
+                Value::Variant(variant),
+                false,
+            );
+        }
+        FlagFragments { head, key, outcomes }
+    }
+}

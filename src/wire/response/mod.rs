@@ -1,0 +1,13 @@
+//! Answers assembled from pre-serialised fragments: no serialiser runs for a request.
+//!
+//! [`Fragments`] are built once a snapshot; the four shapes of `http.md` 10 are written by copying slices.
+
+mod config;
+mod fragment;
+mod reason;
+mod shape;
+
+pub use config::write_fallback_config;
+pub use fragment::{FlagFragments, Fragments};
+pub use reason::write_reason;
+pub use shape::{Answer, Envelope, Shape, encode, write_minimal};

@@ -1,0 +1,240 @@
+//! The four response shapes of `http.md` 10 and the choice between them (9.2).
+
+use super::config::write_fallback_config;
+use super::fragment::Fragments;
+use super::reason::write_reason;
+use crate::engine::{FlagResult, FlagValue};
+
+/// A response shape.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// `flags`: key to details.
+    V2,
+    /// `featureFlags` and `featureFlagPayloads`.
+    Legacy,
+    /// `featureFlags`: enabled keys to values.
+    Decide2,
+    /// `featureFlags`: array of enabled keys.
+    Decide1,
+}
+
+impl Shape {
+    /// The shape of a POST: `version` is `v`, unparsable text counting as 1.
+    #[must_use]
+    pub fn choose(is_decide: bool, version: Option<i32>) -> Self {
+        match (is_decide, version) {
+            (false, Some(2..)) | (true, Some(4..)) => Self::V2,
+            (false, _) | (true, Some(3)) => Self::Legacy,
+            (true, Some(2)) => Self::Decide2,
+            (true, _) => Self::Decide1,
+        }
+    }
+
+    /// The shape of a GET, which knows no decide forms (10.6).
+    #[must_use]
+    pub fn choose_minimal(version: Option<i32>) -> Self {
+        Self::choose(false, version)
+    }
+}
+
+/// What stands around the flags.
+#[derive(Debug, Clone, Copy)]
+pub struct Envelope<'a> {
+    /// Hyphenated lower-case UUID.
+    pub request_id: &'a [u8; 36],
+    /// Milliseconds since 1970.
+    pub evaluated_at: i64,
+    /// `errorsWhileComputingFlags`.
+    pub errors: bool,
+    /// The project is over its flags quota.
+    pub quota_limited: bool,
+    /// The team's `minimal_flag_called_events`; shown in the detailed shape only.
+    pub minimal_flag_called_events: bool,
+    /// `config=true`.
+    pub config: bool,
+}
+
+/// The flags of an answer.
+#[derive(Debug, Clone, Copy)]
+pub struct Answer<'a> {
+    /// Pieces of the project.
+    pub fragments: &'a Fragments,
+    /// Records.
+    pub results: &'a [FlagResult],
+}
+
+/// Appends one answer.
+pub fn encode(shape: Shape, answer: Option<Answer<'_>>, envelope: &Envelope<'_>, out: &mut Vec<u8>) {
+    let results = answer.map_or(&[][..], |answer| answer.results);
+    match shape {
+        Shape::V2 => {
+            write_errors(envelope, out);
+            out.extend_from_slice(b"\"flags\":{");
+            if let Some(answer) = answer {
+                write_records(answer, out);
+            }
+            out.push(b'}');
+            if envelope.minimal_flag_called_events {
+                out.extend_from_slice(b",\"minimalFlagCalledEvents\":true");
+            }
+        }
+        Shape::Legacy => {
+            write_errors(envelope, out);
+            out.extend_from_slice(b"\"featureFlags\":{");
+            if let Some(answer) = answer {
+                write_values(answer, false, out);
+            }
+            out.extend_from_slice(b"},\"featureFlagPayloads\":{");
+            if let Some(answer) = answer {
+                write_payloads(answer, out);
+            }
+            out.push(b'}');
+        }
+        Shape::Decide2 => {
+            out.extend_from_slice(b"{\"featureFlags\":{");
+            if let Some(answer) = answer {
+                write_values(answer, true, out);
+            }
+            out.push(b'}');
+        }
+        Shape::Decide1 => {
+            out.extend_from_slice(b"{\"featureFlags\":[");
+            if let Some(answer) = answer {
+                write_keys(answer, out);
+            }
+            out.push(b']');
+        }
+    }
+    if envelope.quota_limited {
+        out.extend_from_slice(b",\"quotaLimited\":[\"feature_flags\"]");
+    }
+    write_identity(envelope, out);
+    if envelope.config {
+        let has_flags = match shape {
+            Shape::V2 | Shape::Legacy => !results.is_empty(),
+            Shape::Decide2 | Shape::Decide1 => results.iter().any(FlagResult::is_enabled),
+        };
+        write_fallback_config(has_flags, out);
+    }
+    out.push(b'}');
+}
+
+/// Appends the answer of a GET (10.6): no flags, and the constants old clients look for.
+pub fn write_minimal(version: Option<i32>, envelope: &Envelope<'_>, out: &mut Vec<u8>) {
+    let envelope = Envelope {
+        config: false,
+        quota_limited: false,
+        minimal_flag_called_events: false,
+        ..*envelope
+    };
+    encode(Shape::choose_minimal(version), None, &envelope, out);
+    out.pop();
+    out.extend_from_slice(
+        b",\"supportedCompression\":[\"gzip\",\"gzip-js\"],\"config\":{\"enable_collect_everything\":true},\
+          \"toolbarParams\":{},\"isAuthenticated\":false,\"sessionRecording\":false}",
+    );
+}
+
+fn write_errors(envelope: &Envelope<'_>, out: &mut Vec<u8>) {
+    out.extend_from_slice(if envelope.errors {
+        b"{\"errorsWhileComputingFlags\":true,"
+    } else {
+        b"{\"errorsWhileComputingFlags\":false,"
+    });
+}
+
+fn write_identity(envelope: &Envelope<'_>, out: &mut Vec<u8>) {
+    out.extend_from_slice(b",\"requestId\":\"");
+    out.extend_from_slice(envelope.request_id);
+    out.extend_from_slice(b"\",\"evaluatedAt\":");
+    out.extend_from_slice(itoa::Buffer::new().format(envelope.evaluated_at).as_bytes());
+}
+
+fn write_records(answer: Answer<'_>, out: &mut Vec<u8>) {
+    for (position, result) in answer.results.iter().enumerate() {
+        if position > 0 {
+            out.push(b',');
+        }
+        answer
+            .fragments
+            .write_record(result.flag.0 as usize, result.value, out);
+        write_reason(result, out);
+    }
+}
+
+fn write_values(answer: Answer<'_>, enabled_only: bool, out: &mut Vec<u8>) {
+    let mut first = true;
+    for result in answer
+        .results
+        .iter()
+        .filter(|result| !enabled_only || result.is_enabled())
+    {
+        if !std::mem::take(&mut first) {
+            out.push(b',');
+        }
+        answer
+            .fragments
+            .write_value(result.flag.0 as usize, result.value, out);
+    }
+}
+
+fn write_payloads(answer: Answer<'_>, out: &mut Vec<u8>) {
+    let mut first = true;
+    for result in answer
+        .results
+        .iter()
+        .filter(|result| result.value != FlagValue::Off)
+    {
+        let at = out.len();
+        if !first {
+            out.push(b',');
+        }
+        if answer
+            .fragments
+            .write_payload(result.flag.0 as usize, result.value, out)
+        {
+            first = false;
+        } else {
+            out.truncate(at);
+        }
+    }
+}
+
+fn write_keys(answer: Answer<'_>, out: &mut Vec<u8>) {
+    let mut first = true;
+    for result in answer.results.iter().filter(|result| result.is_enabled()) {
+        if !std::mem::take(&mut first) {
+            out.push(b',');
+        }
+        answer.fragments.write_key(result.flag.0 as usize, out);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shapes_by_version() {
+        for (is_decide, version, shape) in [
+            (false, None, Shape::Legacy),
+            (false, Some(-1), Shape::Legacy),
+            (false, Some(1), Shape::Legacy),
+            (false, Some(2), Shape::V2),
+            (false, Some(3), Shape::V2),
+            (false, Some(4), Shape::V2),
+            (true, None, Shape::Decide1),
+            (true, Some(0), Shape::Decide1),
+            (true, Some(2), Shape::Decide2),
+            (true, Some(3), Shape::Legacy),
+            (true, Some(4), Shape::V2),
+            (true, Some(99), Shape::V2),
+        ] {
+            assert_eq!(
+                Shape::choose(is_decide, version),
+                shape,
+                "{is_decide} {version:?}"
+            );
+        }
+    }
+}
