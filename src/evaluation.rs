@@ -3,6 +3,10 @@
 //!
 //! The only await is in gathering, and most requests skip it. Knows no HTTP; the store is a port.
 
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, SemaphorePermit};
+
 use crate::context::{
     ContinuityQuery, FactsQuery, GatherError, JitteredPause, PersonSource, StoredFacts, gather_continuity,
 };
@@ -15,14 +19,75 @@ use crate::engine::{
 use crate::wire::request::FlagRequest;
 
 /// What evaluation takes from settings.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub struct EvaluationSettings {
     /// `OPTIMIZE_EXPERIENCE_CONTINUITY_LOOKUPS`.
     pub continuity_lookups: ContinuityLookups,
     /// `SKIP_WRITES`: continuity rows are read, never written.
     pub skip_writes: bool,
-    /// `PARALLEL_EVAL_THRESHOLD`.
-    pub parallelism: Parallelism,
+    /// Where large stages are evaluated in parallel; `None`: nowhere.
+    pub pool: Option<EvaluationPool>,
+}
+
+/// Threads for large stages, and how many requests may use them at a time.
+#[derive(Debug)]
+pub struct EvaluationPool {
+    threads: rayon::ThreadPool,
+    threshold: usize,
+    permits: Semaphore,
+    wait: Duration,
+}
+
+impl EvaluationPool {
+    /// `threshold`: flags in a stage from which on it is split, 0 never. `requests_max`: requests on the pool
+    /// at once, 0 for a third of its threads (`evaluation.md` 17). `wait`: for a turn, 0 without limit.
+    /// `None` when parallel evaluation is off, by setting or because threads cannot be had.
+    #[must_use]
+    pub fn new(threshold: usize, requests_max: usize, wait: Duration) -> Option<Self> {
+        if threshold == 0 {
+            return None;
+        }
+        let threads = rayon::ThreadPoolBuilder::new()
+            .thread_name(|at| format!("evaluate-{at}"))
+            .build()
+            .ok()?;
+        let permits = if requests_max > 0 {
+            requests_max
+        } else {
+            threads.current_num_threads().div_ceil(3)
+        };
+        Some(Self {
+            threads,
+            threshold,
+            permits: Semaphore::new(permits),
+            wait,
+        })
+    }
+
+    async fn turn(&self) -> Result<SemaphorePermit<'_>, EvaluationError> {
+        if let Ok(permit) = self.permits.try_acquire() {
+            return Ok(permit);
+        }
+        let busy = EvaluationError::Busy { waited: self.wait };
+        let permit = if self.wait.is_zero() {
+            self.permits.acquire().await
+        } else {
+            tokio::time::timeout(self.wait, self.permits.acquire())
+                .await
+                .map_err(|_| busy)?
+        };
+        permit.map_err(|_| busy)
+    }
+}
+
+/// Why a request as a whole could not be evaluated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EvaluationError {
+    /// No turn on the pool in time.
+    Busy {
+        /// How long the request waited.
+        waited: Duration,
+    },
 }
 
 /// What evaluation takes from a request besides its body.
@@ -60,6 +125,18 @@ impl Scratch {
     pub fn clear(&mut self) {
         self.evaluation.results.clear();
     }
+
+    /// Gives back what a team of unusual size left behind.
+    pub fn shrink_to_cap(&mut self) {
+        /// Slots, records or characters kept between requests.
+        const KEPT: usize = 16 * 1024;
+        self.clear();
+        self.slots.shrink_to(KEPT);
+        self.evaluation.results.shrink_to(KEPT);
+        if self.text.capacity() > KEPT {
+            self.text = String::new();
+        }
+    }
 }
 
 /// What an evaluation reports besides the records.
@@ -82,7 +159,7 @@ pub async fn evaluate(
     source: &dyn PersonSource,
     settings: &EvaluationSettings,
     scratch: &mut Scratch,
-) -> EvaluationReport {
+) -> Result<EvaluationReport, EvaluationError> {
     let query = SelectionQuery {
         runtime: request.evaluation_runtime.or(scope.runtime),
         contexts: request.evaluation_contexts,
@@ -102,10 +179,10 @@ pub async fn evaluate(
     let selection = project.select(&query, selection);
     evaluation.results.clear();
     if selection.order().is_empty() {
-        return EvaluationReport {
+        return Ok(EvaluationReport {
             errors: selection.has_cycle(),
             ..EvaluationReport::default()
-        };
+        });
     }
 
     // Declared before the slots that borrow them.
@@ -183,14 +260,28 @@ pub async fn evaluate(
             zone: project.zone(),
         },
     };
-    let summary = project.evaluate(selection, &context, settings.parallelism, evaluation);
+    let pool = settings
+        .pool
+        .as_ref()
+        .filter(|pool| selection.stages().any(|stage| stage.len() >= pool.threshold));
+    let summary = match pool {
+        None => project.evaluate(selection, &context, Parallelism::NONE, evaluation),
+        Some(pool) => {
+            let _turn = pool.turn().await?;
+            let parallelism = Parallelism {
+                threshold: pool.threshold,
+            };
+            pool.threads
+                .install(|| project.evaluate(selection, &context, parallelism, evaluation))
+        }
+    };
     *slots = filled.recycle();
     *group_keys = recycle(keys);
-    EvaluationReport {
+    Ok(EvaluationReport {
         errors: summary.errors || facts_failure.is_some(),
         parallel_stages: summary.parallel_stages,
         plan: wanted,
-    }
+    })
 }
 
 /// Overrides of 3.1 into slots, and the request's group keys.

@@ -6,16 +6,23 @@
 use std::net::{IpAddr, SocketAddr};
 
 use hyper::HeaderMap;
+use hyper::header::HeaderName;
 
-const FORWARDED_FOR: &str = "x-forwarded-for";
+static FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+static VIEWER_ADDRESS: HeaderName = HeaderName::from_static("cloudfront-viewer-address");
 
 /// Headers that hold one bare address, in the order in which they are asked.
-const SINGLE_ADDRESS: [&str; 4] = ["x-real-ip", "fly-client-ip", "true-client-ip", "cf-connecting-ip"];
+static SINGLE_ADDRESS: [HeaderName; 4] = [
+    HeaderName::from_static("x-real-ip"),
+    HeaderName::from_static("fly-client-ip"),
+    HeaderName::from_static("true-client-ip"),
+    HeaderName::from_static("cf-connecting-ip"),
+];
 
 /// The address that a request comes from, as its headers say, else `peer`.
 #[must_use]
 pub fn client_address(headers: &HeaderMap, peer: IpAddr) -> IpAddr {
-    text(headers, FORWARDED_FOR)
+    text(headers, &FORWARDED_FOR)
         .and_then(|line| without_port(first_entry(line)).parse().ok())
         .or_else(|| any_forwarded_for(headers))
         .or_else(|| forwarded(headers))
@@ -29,7 +36,7 @@ pub fn client_address(headers: &HeaderMap, peer: IpAddr) -> IpAddr {
 }
 
 /// A header's first line, if it is visible ASCII.
-fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+fn text<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
     headers.get(name)?.to_str().ok()
 }
 
@@ -54,7 +61,7 @@ fn without_port(entry: &str) -> &str {
 /// The leftmost entry that is an address, over all lines.
 fn any_forwarded_for(headers: &HeaderMap) -> Option<IpAddr> {
     headers
-        .get_all(FORWARDED_FOR)
+        .get_all(&FORWARDED_FOR)
         .iter()
         .filter_map(|line| line.to_str().ok())
         .flat_map(|line| line.split(','))
@@ -64,7 +71,7 @@ fn any_forwarded_for(headers: &HeaderMap) -> Option<IpAddr> {
 /// The leftmost `for=` of `Forwarded` that is an address.
 fn forwarded(headers: &HeaderMap) -> Option<IpAddr> {
     headers
-        .get_all(hyper::header::FORWARDED)
+        .get_all(&hyper::header::FORWARDED)
         .iter()
         .filter_map(|line| line.to_str().ok())
         .flat_map(|line| line.split([',', ';']))
@@ -80,7 +87,7 @@ fn forwarded(headers: &HeaderMap) -> Option<IpAddr> {
 
 /// `CloudFront-Viewer-Address`: the port stands behind the last colon, IPv6 has no brackets.
 fn viewer(headers: &HeaderMap) -> Option<IpAddr> {
-    let value = text(headers, "cloudfront-viewer-address")?.trim();
+    let value = text(headers, &VIEWER_ADDRESS)?.trim();
     let (address, _) = value.rsplit_once(':')?;
     address
         .parse()
@@ -91,7 +98,7 @@ fn viewer(headers: &HeaderMap) -> Option<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hyper::header::{HeaderName, HeaderValue};
+    use hyper::header::HeaderValue;
 
     const PEER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
 

@@ -1,5 +1,127 @@
 //! Routing; one file an endpoint; error to response.
+//!
+//! `route.rs` answers any request; `flags.rs` is the evaluation endpoint; `respond.rs` is the one place
+//! that knows statuses and error texts. Connections, their limits in time and their end are `server`'s.
 
+mod body;
 pub mod client_address;
+mod clock;
+mod cors;
+pub mod flags;
+mod minimal;
+mod probes;
 pub mod request_id;
+mod respond;
+mod route;
+mod scratch;
+mod unwind;
 pub mod user_agent;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::HeaderMap;
+
+pub use body::BODY_BYTES_MAX;
+pub use respond::{Content, HttpError, Reply};
+pub use route::handle;
+
+use crate::config::{Config, ServiceMode};
+use crate::context::PersonSource;
+use crate::engine::ContinuityLookups;
+use crate::evaluation::{EvaluationPool, EvaluationSettings};
+use crate::limit::ConcurrencyLimit;
+use crate::snapshot::{ProjectSource, SnapshotMap, SnapshotSettings};
+use crate::telemetry::{Heartbeat, ReadinessGate, StoreCheck};
+use crate::wire::query::FlagsQuery;
+
+/// What every request of a process shares.
+pub struct AppState {
+    /// Which routes exist.
+    pub service_mode: ServiceMode,
+    /// From the first look at a request on a flag route to its answer.
+    pub request_timeout: Duration,
+    /// For a body to arrive.
+    pub body_read_timeout: Duration,
+    /// Requests in the flag handlers at once.
+    pub concurrency: ConcurrencyLimit,
+    /// Beaten by the server, asked by `/_liveness`.
+    pub heartbeat: Heartbeat,
+    /// Closed by the server when it drains, asked by `/_readiness`.
+    pub readiness: ReadinessGate,
+    /// Teams that this process holds.
+    pub snapshots: Arc<SnapshotMap>,
+    /// Persons, groups and continuity rows.
+    pub persons: Arc<dyn PersonSource>,
+    /// Settings of evaluation.
+    pub evaluation: EvaluationSettings,
+}
+
+/// The stores of a process, as ports.
+pub struct Stores {
+    /// Definitions.
+    pub projects: Arc<dyn ProjectSource>,
+    /// Persons, groups and continuity rows.
+    pub persons: Arc<dyn PersonSource>,
+    /// What the readiness probe asks.
+    pub check: Box<dyn StoreCheck>,
+}
+
+impl AppState {
+    /// State for a process with these settings; the readiness probe asks the stores unless settings say
+    /// otherwise.
+    #[must_use]
+    pub fn new(config: &Config, stores: Stores) -> Self {
+        Self {
+            service_mode: config.server.service_mode,
+            request_timeout: config.concurrency.request_timeout,
+            body_read_timeout: config.server.body_read_timeout,
+            concurrency: ConcurrencyLimit::new(config.concurrency.max_concurrency),
+            heartbeat: Heartbeat::new(config.telemetry.health_interval),
+            readiness: ReadinessGate::new(config.server.readiness_checks_database.then_some(stores.check)),
+            snapshots: Arc::new(SnapshotMap::new(stores.projects, snapshot_settings(config))),
+            persons: stores.persons,
+            evaluation: evaluation_settings(config),
+        }
+    }
+}
+
+/// One `POST` on a flag route, apart from its body. The query string has been checked.
+#[derive(Debug, Clone, Copy)]
+pub struct FlagsCall<'a> {
+    /// All request headers.
+    pub headers: &'a HeaderMap,
+    /// Query string.
+    pub query: &'a FlagsQuery<'a>,
+    /// Whether the older shapes are asked for, by path or by header (`http.md` 9.1).
+    pub is_decide: bool,
+    /// Peer of the connection; the client's address is found by `http.md` 4.2.
+    pub peer: IpAddr,
+}
+
+fn snapshot_settings(config: &Config) -> SnapshotSettings {
+    SnapshotSettings {
+        capacity_bytes: config.snapshot.capacity_bytes,
+        lookups_max: config.snapshot.unknown_lookups_max,
+        negative_capacity: config.snapshot.negative_capacity,
+        negative_time_to_live: config.snapshot.negative_ttl,
+    }
+}
+
+fn evaluation_settings(config: &Config) -> EvaluationSettings {
+    let settings = &config.evaluation;
+    EvaluationSettings {
+        continuity_lookups: if config.continuity.optimize_lookups {
+            ContinuityLookups::WhenItMatters
+        } else {
+            ContinuityLookups::Always
+        },
+        skip_writes: config.continuity.skip_writes,
+        pool: EvaluationPool::new(
+            settings.parallel_threshold,
+            settings.parallel_requests_max,
+            settings.parallel_wait,
+        ),
+    }
+}

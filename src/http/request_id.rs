@@ -5,8 +5,11 @@ use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 
 use hyper::HeaderMap;
+use hyper::header::HeaderName;
 use uuid::fmt::Hyphenated;
 use uuid::{Builder, Uuid};
+
+static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// A UUID as text: hyphenated, lower case. Made without the heap and without a system call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,7 +20,7 @@ impl RequestId {
     #[must_use]
     pub fn of(headers: &HeaderMap) -> Self {
         headers
-            .get("x-request-id")
+            .get(&REQUEST_ID)
             .and_then(|value| Uuid::try_parse(value.to_str().ok()?).ok())
             .map_or_else(Self::random, Self::from)
     }

@@ -1,6 +1,7 @@
 //! Which software asks: SDK, runtime and library, from request headers (`http.md` 4.3).
 
 use hyper::HeaderMap;
+use hyper::header::{HeaderName, ORIGIN, REFERER, USER_AGENT};
 
 use crate::engine::RequestRuntime;
 
@@ -20,6 +21,11 @@ pub struct UserAgent<'h> {
 const SDK_PREFIX: &str = "posthog-";
 const BROWSER_MARKS: [&str; 5] = ["Mozilla/", "Chrome/", "Safari/", "Firefox/", "Edge/"];
 const SERVER_MARKS: [&str; 2] = ["python-requests/", "curl/"];
+/// Sent by browsers alone.
+static FETCH_HEADERS: [HeaderName; 2] = [
+    HeaderName::from_static("sec-fetch-mode"),
+    HeaderName::from_static("sec-fetch-site"),
+];
 const OTHER: &str = "other";
 const BROWSER_LIBRARY: &str = "posthog-js";
 
@@ -27,15 +33,11 @@ impl<'h> UserAgent<'h> {
     /// Reads `User-Agent` and the headers that only browsers send.
     #[must_use]
     pub fn of(headers: &'h HeaderMap) -> Self {
-        let text = headers
-            .get(hyper::header::USER_AGENT)
-            .and_then(|value| value.to_str().ok());
+        let text = headers.get(&USER_AGENT).and_then(|value| value.to_str().ok());
         let mut agent = Self::of_text(text.unwrap_or_default());
         if agent.runtime.is_none() {
-            let fetch = ["sec-fetch-mode", "sec-fetch-site"]
-                .iter()
-                .any(|name| headers.contains_key(*name));
-            if fetch || headers.contains_key("origin") || headers.contains_key("referer") {
+            let fetch = FETCH_HEADERS.iter().any(|name| headers.contains_key(name));
+            if fetch || headers.contains_key(&ORIGIN) || headers.contains_key(&REFERER) {
                 agent.runtime = Some(RequestRuntime::Client);
             }
             if fetch && agent.lib.is_none() {
@@ -101,7 +103,7 @@ fn known_sdk(name: &str) -> (Option<RequestRuntime>, &'static str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hyper::header::{HeaderName, HeaderValue};
+    use hyper::header::HeaderValue;
 
     const CLIENT: Option<RequestRuntime> = Some(RequestRuntime::Client);
     const SERVER: Option<RequestRuntime> = Some(RequestRuntime::Server);

@@ -1,1 +1,5 @@
 //! Concurrency and request limits.
+
+mod concurrency;
+
+pub use concurrency::ConcurrencyLimit;

@@ -1,1 +1,16 @@
-//! Accept loop, connection settings, drain, start-up wiring.
+//! Accept loop, connection settings, drain.
+//!
+//! One multi-thread runtime for now (`runtime.rs`). Accepting and serving meet in [`Server::run`] only, so
+//! that one current-thread runtime a core can take its place. Connections are watched from outside
+//! (`watch.rs`): no timer is armed and no lock is taken for a request.
+
+mod connection;
+mod counted;
+mod listener;
+mod registry;
+pub mod runtime;
+mod signal;
+mod watch;
+
+pub use listener::{Drained, Server};
+pub use signal::Signals;

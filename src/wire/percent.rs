@@ -17,9 +17,14 @@ pub(super) fn decode_in_place(text: &mut Vec<u8>) {
     text.truncate(write);
 }
 
+/// Whether anything in a query, or a component of one, needs decoding.
+pub(super) fn is_encoded(text: &str) -> bool {
+    memchr::memchr2(b'%', b'+', text.as_bytes()).is_some()
+}
+
 /// Decodes a query component: `+` is a blank, invalid UTF-8 becomes U+FFFD (`http.md` 3).
 pub(super) fn decode_query(text: &str) -> Cow<'_, str> {
-    if memchr::memchr2(b'%', b'+', text.as_bytes()).is_none() {
+    if !is_encoded(text) {
         return Cow::Borrowed(text);
     }
     let mut bytes: Vec<u8> = text

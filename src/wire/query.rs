@@ -76,13 +76,19 @@ impl<'q> FlagsQuery<'q> {
         let mut read = Self::default();
         let mut seen = 0_u8;
         let mut tokens = [None, None];
-        for pair in query.unwrap_or_default().split('&') {
-            if pair.is_empty() {
-                continue;
+        let query = query.unwrap_or_default();
+        let encoded = percent::is_encoded(query);
+        let decoded = |text: &'q str| {
+            if encoded {
+                percent::decode_query(text)
+            } else {
+                Cow::Borrowed(text)
             }
+        };
+        for pair in query.split('&') {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let name = percent::decode_query(name);
-            let value = || percent::decode_query(value);
+            let name = decoded(name);
+            let value = || decoded(value);
             let index = match &*name {
                 "v" | "version" => 0,
                 "compression" => 1,

@@ -1,6 +1,7 @@
 //! Runs a golden case through the real evaluation, with an in-memory person store.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use feature_flags::context::{
     ContinuityReadFrom, FactsQuery, GatherError, PersonSource, StoredFacts, StoredPerson,
@@ -8,9 +9,11 @@ use feature_flags::context::{
 use feature_flags::definition::{EvaluationMetadata, RawCohort, RawFlag, RawProject, RawTeam};
 use feature_flags::engine::value::{Array, Node, Object, OwnedTape, PropertyValue};
 use feature_flags::engine::{
-    CompiledProject, ContinuityLookups, FlagValue, Instant, Parallelism, Reason, RequestRuntime, compile,
+    CompiledProject, ContinuityLookups, FlagValue, Instant, Reason, RequestRuntime, compile,
 };
-use feature_flags::evaluation::{EvaluationReport, EvaluationSettings, RequestScope, Scratch, evaluate};
+use feature_flags::evaluation::{
+    EvaluationPool, EvaluationReport, EvaluationSettings, RequestScope, Scratch, evaluate,
+};
 use feature_flags::snapshot::BoxFuture;
 use feature_flags::wire::request::FlagRequest;
 use serde_json::{Map, Value};
@@ -242,7 +245,9 @@ pub fn run_compiled(case: &Value, compiled: &CompiledProject, threshold: usize) 
     let settings = EvaluationSettings {
         continuity_lookups: ContinuityLookups::WhenItMatters,
         skip_writes: true,
-        parallelism: Parallelism { threshold },
+        pool: (threshold < usize::MAX)
+            .then(|| EvaluationPool::new(threshold, 0, Duration::ZERO))
+            .flatten(),
     };
     let store = store(case);
     let mut scratch = Scratch::default();
@@ -259,7 +264,7 @@ pub fn run_compiled(case: &Value, compiled: &CompiledProject, threshold: usize) 
             &settings,
             &mut scratch,
         ));
-    answers(compiled, &scratch, report)
+    answers(compiled, &scratch, report.expect("nobody else uses the pool"))
 }
 
 fn answers(compiled: &CompiledProject, scratch: &Scratch, report: EvaluationReport) -> Answers {

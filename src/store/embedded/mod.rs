@@ -6,6 +6,7 @@
 //! running server hears of an import by any process.
 
 mod import;
+mod list;
 mod open;
 mod person;
 mod pool;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 
 pub use import::{ImportError, ImportReport, ProjectReport};
+pub use list::ProjectName;
 pub use open::OpenError;
 pub use run::run_import;
 

@@ -83,8 +83,14 @@ pub(super) fn read<'a>(
     } else {
         content.content(length)
     };
-    let document = String::from_utf8_lossy(document);
-    kludges.lossy_utf8 |= matches!(document, Cow::Owned(_));
+    // Validated first: replacing goes byte by byte, and base64 always comes this way.
+    let document = std::str::from_utf8(document).map_or_else(
+        |_| {
+            kludges.lossy_utf8 = true;
+            String::from_utf8_lossy(document)
+        },
+        Cow::Borrowed,
+    );
     if json5.read(&document, dialect).is_err() {
         return Ok(None);
     }

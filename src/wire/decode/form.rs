@@ -7,7 +7,7 @@ use simd_json::Tape;
 use super::super::json5::Dialect;
 use super::super::query::Compression;
 use super::super::scratch::Attempt;
-use super::super::{base64, gzip, percent};
+use super::super::{base64, percent};
 use super::attempt::{self, Source};
 use super::fields::Fields;
 use super::{DecodeError, Kludges, Parser, Workspace};
@@ -37,7 +37,7 @@ pub(super) fn read<'a>(
         if compression_refused {
             return Err(error);
         }
-        read_tolerantly(parser, unwrapped, body, tape, kludges).ok_or(error)
+        read_tolerantly(parser, unwrapped, text, body, tape, kludges).ok_or(error)
     })
 }
 
@@ -78,11 +78,15 @@ fn data(text: &[u8]) -> Option<Range<usize>> {
     Some(PREFIX.len()..PREFIX.len() + length)
 }
 
+/// What base64 of gzip with deflate inside starts with.
+const GZIP_IN_BASE64: &[u8] = b"H4sI";
+
 /// Our additions: `data=` among other pairs, plain JSON in it, gzip below the base64.
 #[cold]
 fn read_tolerantly<'a>(
     parser: &mut Parser,
     attempt: &'a mut Attempt,
+    text: &mut Vec<u8>,
     body: &[u8],
     tape: &mut Tape<'a>,
     kludges: &mut Kludges,
@@ -91,24 +95,25 @@ fn read_tolerantly<'a>(
         .split(|byte| *byte == b'&')
         .find_map(|pair| pair.strip_prefix(b"data="))
         .unwrap_or(body);
-    let mut text = value.to_vec();
-    // A form encoder writes blanks as `+` and quotes as %22. JSON with bare quotes was not encoded.
-    if !value.contains(&b'"') && value.starts_with(b"%7") {
+    text.clear();
+    text.extend_from_slice(value);
+    // A form encoder writes blanks of JSON as `+`. JSON with bare quotes was not encoded.
+    if value.starts_with(b"%7") && !value.contains(&b'"') {
         text.iter_mut()
             .filter(|byte| **byte == b'+')
             .for_each(|byte| *byte = b' ');
     }
-    percent::decode_in_place(&mut text);
+    percent::decode_in_place(text);
     let content;
     let source = if text.trim_ascii_start().starts_with(b"{") {
-        Source::Plain(&text)
+        Source::Plain(text)
     } else {
-        base64::tidy(&mut text);
-        content = base64_simd::STANDARD.decode_to_vec(&text).ok()?;
-        if gzip::is_gzip(&content) {
+        base64::tidy(text);
+        if text.starts_with(GZIP_IN_BASE64) {
+            content = base64_simd::STANDARD.decode_to_vec(&*text).ok()?;
             Source::Gzip(&content)
         } else {
-            Source::Plain(&content)
+            Source::Base64(text)
         }
     };
     attempt::read(parser, attempt, source, Dialect::Strict, tape, kludges).ok()?

@@ -41,7 +41,7 @@ impl Shape {
 #[derive(Debug, Clone, Copy)]
 pub struct Envelope<'a> {
     /// Hyphenated lower-case UUID.
-    pub request_id: &'a [u8; 36],
+    pub request_id: &'a str,
     /// Milliseconds since 1970.
     pub evaluated_at: i64,
     /// `errorsWhileComputingFlags`.
@@ -145,7 +145,7 @@ fn write_errors(envelope: &Envelope<'_>, out: &mut Vec<u8>) {
 
 fn write_identity(envelope: &Envelope<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(b",\"requestId\":\"");
-    out.extend_from_slice(envelope.request_id);
+    out.extend_from_slice(envelope.request_id.as_bytes());
     out.extend_from_slice(b"\",\"evaluatedAt\":");
     out.extend_from_slice(itoa::Buffer::new().format(envelope.evaluated_at).as_bytes());
 }

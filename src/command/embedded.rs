@@ -1,0 +1,76 @@
+//! The one place where commands meet the embedded store.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use feature_flags::config::Config;
+use feature_flags::http::{AppState, Stores};
+use feature_flags::snapshot::BoxFuture;
+use feature_flags::store::embedded::{EmbeddedStore, ImportError, ProjectName};
+
+use super::Failure;
+
+/// How long the watcher of changes waits after the store failed.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// A store in one SQLite file.
+pub struct Embedded {
+    store: Arc<EmbeddedStore>,
+}
+
+impl Embedded {
+    /// Opens or makes the file; `None`: a temporary one that goes with the store.
+    pub fn open(file: Option<&Path>) -> Result<Self, Failure> {
+        let opened = file.map_or_else(EmbeddedStore::temporary, EmbeddedStore::open);
+        let store = opened.map_err(|error| Failure::new(error.to_string()))?;
+        Ok(Self {
+            store: Arc::new(store),
+        })
+    }
+
+    /// Loads a project document, all or nothing; problems are reported all at once.
+    pub fn import(&self, document: &[u8]) -> Result<(), Failure> {
+        match self.store.import(document) {
+            Ok(report) => {
+                for warning in &report.warnings {
+                    eprintln!("warning: {warning}");
+                }
+                Ok(())
+            }
+            Err(ImportError::Problems { problems, .. }) => {
+                let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+                Err(Failure::new(format!(
+                    "{}\nnothing was imported",
+                    lines.join("\n")
+                )))
+            }
+            Err(error @ ImportError::Store(_)) => Err(Failure::new(error.to_string())),
+        }
+    }
+
+    /// All projects, in the order of their ids.
+    pub async fn projects(&self) -> Result<Vec<ProjectName>, Failure> {
+        self.store
+            .projects()
+            .await
+            .map_err(|error| Failure::context("cannot read the store", error))
+    }
+
+    /// State of a process that serves from this store, following changes of other processes to it.
+    pub fn app_state(&self, config: &Config) -> Arc<AppState> {
+        let checked = Arc::clone(&self.store);
+        let check = move || -> BoxFuture<'static, Result<(), String>> {
+            let store = Arc::clone(&checked);
+            Box::pin(async move { store.ping().await.map_err(|error| error.to_string()) })
+        };
+        let stores = Stores {
+            projects: Arc::clone(&self.store) as _,
+            persons: Arc::clone(&self.store) as _,
+            check: Box::new(check),
+        };
+        let state = Arc::new(AppState::new(config, stores));
+        tokio::spawn(Arc::clone(&state.snapshots).follow_changes(RETRY_AFTER));
+        state
+    }
+}

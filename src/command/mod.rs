@@ -1,0 +1,54 @@
+//! The commands: start-up wiring and exit codes.
+
+mod dev;
+mod embedded;
+mod import;
+mod serve;
+mod service;
+
+use std::fmt;
+use std::process::ExitCode;
+
+use crate::cli::Command;
+
+/// Exit code for arguments or a command that cannot work as given.
+pub const USAGE: u8 = 2;
+
+/// Why a command failed: one message for the operator.
+#[derive(Debug)]
+pub struct Failure(String);
+
+impl Failure {
+    fn new(message: impl Into<String>) -> Self {
+        Self(message.into())
+    }
+
+    /// Says what was being done when `error` came.
+    fn context(what: impl fmt::Display, error: impl fmt::Display) -> Self {
+        Self(format!("{what}: {error}"))
+    }
+}
+
+/// Runs a command to its end.
+pub fn run(command: Command) -> ExitCode {
+    let result = match command {
+        Command::Dev(arguments) => dev::run(&arguments),
+        Command::Import(arguments) => Ok(import::run(&arguments)),
+        Command::Serve => {
+            eprint!("{}", serve::explanation());
+            return ExitCode::from(USAGE);
+        }
+        Command::Help(text) => {
+            print!("{text}");
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Version => {
+            println!("feature-flags {}", env!("CARGO_PKG_VERSION"));
+            Ok(ExitCode::SUCCESS)
+        }
+    };
+    result.unwrap_or_else(|Failure(message)| {
+        eprintln!("feature-flags: {message}");
+        ExitCode::FAILURE
+    })
+}

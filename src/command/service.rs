@@ -1,0 +1,45 @@
+//! From a bound listener to an orderly end.
+
+use std::pin::pin;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use feature_flags::http::AppState;
+use feature_flags::server::{Drained, Server, Signals};
+use tokio::sync::oneshot;
+
+use super::Failure;
+
+/// What a shell reports for a process that an interrupt ended.
+const ENDED_BY_SIGNAL: u8 = 130;
+
+/// Takes over SIGTERM and SIGINT; to be done before anybody is told that the server runs.
+///
+/// # Errors
+/// When the system refuses signal handlers.
+pub fn signals() -> Result<Signals, Failure> {
+    Signals::listen().map_err(|error| Failure::context("cannot listen for signals", error))
+}
+
+/// Serves until the first signal, then drains; the second ends at once.
+pub async fn serve(server: Server, app: Arc<AppState>, mut signals: Signals) -> ExitCode {
+    let (stop, stopped) = oneshot::channel();
+    let mut serving = pin!(server.run(app, async {
+        // An error would mean that the sender is gone, and this function with it.
+        let _ = stopped.await;
+    }));
+    tokio::select! {
+        _ = &mut serving => return ExitCode::SUCCESS,
+        () = signals.next() => eprintln!("ending once requests in flight are answered"),
+    }
+    let _ = stop.send(());
+    tokio::select! {
+        drained = &mut serving => {
+            if let Drained::Cut(connections) = drained {
+                eprintln!("closed {connections} connections that were still open at the deadline");
+            }
+            ExitCode::SUCCESS
+        }
+        () = signals.next() => ExitCode::from(ENDED_BY_SIGNAL),
+    }
+}

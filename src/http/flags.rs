@@ -1,0 +1,134 @@
+//! `POST /flags` and `POST /decide`: decode, authenticate, snapshot, evaluate, encode.
+
+use bytes::Bytes;
+use hyper::HeaderMap;
+use hyper::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE};
+
+use super::clock::{milliseconds, now};
+use super::request_id::RequestId;
+use super::scratch::{Loan, RequestScratch};
+use super::user_agent::UserAgent;
+use super::{AppState, FlagsCall, HttpError};
+use crate::evaluation::{EvaluationError, RequestScope, evaluate};
+use crate::snapshot::{LoadError, LookupError};
+use crate::wire::response::{Answer, Envelope, Shape, encode};
+use crate::wire::{BodyFormat, Kludges, decode};
+
+/// Longer tokens are refused without a lookup (`http.md` 7.2).
+const TOKEN_BYTES_MAX: usize = 200;
+
+/// Answers one evaluation request (`http.md` 8.1).
+///
+/// # Errors
+/// When the request is refused, or the storage that it cannot do without fails. Errors of single flags are
+/// part of the answer.
+pub async fn post(state: &AppState, call: FlagsCall<'_>, body: Bytes) -> Result<Bytes, HttpError> {
+    let mut loan = Loan::take();
+    let RequestScratch {
+        decode: memory,
+        evaluation,
+        answer: out,
+    } = &mut *loan;
+
+    let format = BodyFormat {
+        // A header that is not visible ASCII counts as absent (`http.md` 4.1).
+        content_type: text(call.headers, &CONTENT_TYPE),
+        content_encoding: text(call.headers, &CONTENT_ENCODING),
+        compression: call.query.compression,
+    };
+    let decoded = decode(memory, &body, format, &mut Kludges::default()).map_err(HttpError::Decode)?;
+    let request = decoded.request();
+
+    let token = token(request.token, &call)?;
+    let snapshot = match state.snapshots.get(token) {
+        Some(snapshot) => snapshot,
+        None => state.snapshots.get_or_load(token).await.map_err(lookup_error)?,
+    };
+
+    let now = now();
+    let mut errors = false;
+    evaluation.clear();
+    if !request.disable_flags {
+        if request.distinct_id.is_none() {
+            return Err(HttpError::MissingDistinctId);
+        }
+        let scope = RequestScope {
+            runtime: UserAgent::of(call.headers).runtime,
+            survey_only: call.query.only_evaluate_survey_feature_flags,
+            now,
+        };
+        let report = evaluate(
+            &snapshot.project,
+            snapshot.team.id,
+            &request,
+            &scope,
+            &*state.persons,
+            &state.evaluation,
+            evaluation,
+        )
+        .await
+        .map_err(|EvaluationError::Busy { waited }| HttpError::EvaluationBusy {
+            waited_ms: waited.as_millis() as u64,
+        })?;
+        errors = report.errors;
+    }
+
+    let request_id = RequestId::of(call.headers);
+    let envelope = Envelope {
+        request_id: request_id.as_str(),
+        evaluated_at: milliseconds(now),
+        errors,
+        quota_limited: false,
+        minimal_flag_called_events: snapshot.team.minimal_flag_called_events,
+        config: call.query.config.unwrap_or(call.is_decide),
+    };
+    let answer = Answer {
+        fragments: &snapshot.fragments,
+        results: evaluation.results(),
+    };
+    encode(
+        Shape::choose(call.is_decide, call.query.version),
+        Some(answer),
+        &envelope,
+        out,
+    );
+    // One copy, of the exact size: the buffer itself stays with the worker.
+    Ok(Bytes::copy_from_slice(out))
+}
+
+/// The project token: body, then query, then headers (`http.md` 7.1).
+fn token<'t>(body: Option<&'t str>, call: &FlagsCall<'t>) -> Result<&'t str, HttpError> {
+    let query = || call.query.token.as_deref();
+    let key_header = || call.headers.get("x-posthog-project-api-key")?.to_str().ok();
+    let bearer = || {
+        text(call.headers, &AUTHORIZATION)?
+            .strip_prefix("Bearer ")
+            .filter(|key| key.starts_with("phc_"))
+    };
+    let is_some = |token: &&str| !token.is_empty();
+    let token = body
+        .filter(is_some)
+        .or_else(|| query().filter(is_some))
+        .or_else(|| key_header().filter(is_some))
+        .or_else(|| bearer().filter(is_some))
+        .ok_or(HttpError::MissingToken)?;
+    if token.len() > TOKEN_BYTES_MAX || token.bytes().any(|byte| byte.is_ascii_control()) {
+        return Err(HttpError::UnknownToken);
+    }
+    Ok(token)
+}
+
+fn text<'h>(headers: &'h HeaderMap, name: &hyper::header::HeaderName) -> Option<&'h str> {
+    headers.get(name)?.to_str().ok()
+}
+
+/// An outage is never "invalid token" (`http.md` 7.2).
+fn lookup_error(error: LookupError) -> HttpError {
+    match error {
+        LookupError::UnknownToken => HttpError::UnknownToken,
+        LookupError::Busy => HttpError::ServiceUnavailable,
+        LookupError::Load(LoadError::Unavailable(_)) => HttpError::DatabaseUnavailable,
+        LookupError::Load(LoadError::Timeout) => HttpError::DatabaseTimeout,
+        LookupError::Load(LoadError::Corrupt(_)) => HttpError::DataUnreadable,
+    }
+}

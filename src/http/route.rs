@@ -1,0 +1,189 @@
+//! Path and method to handler, and the order of checks on a flag route (`http.md` 1, 2.2).
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Body;
+use hyper::header::{ACCESS_CONTROL_REQUEST_HEADERS, EXPECT, ORIGIN};
+use hyper::http::request::Parts;
+use hyper::{Method, Request, Response};
+use tokio::time::{Instant, timeout_at};
+
+use super::probes::{self, Probe};
+use super::respond::{Content, HttpError, Reply};
+use super::{AppState, FlagsCall, body, cors, flags, minimal, unwind};
+use crate::config::ServiceMode;
+use crate::wire::query::FlagsQuery;
+
+const FLAGS_ALLOW: &str = "GET, POST, OPTIONS, HEAD";
+const DEFINITIONS_ALLOW: &str = "GET, OPTIONS, HEAD";
+
+/// Where a path leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Route {
+    Flags { decide: bool },
+    Definitions,
+    Probe(Probe),
+    Unknown,
+}
+
+impl Route {
+    /// Exact and case-sensitive; one trailing slash is its own route, never a redirect (`http.md` 1).
+    fn of(path: &str, mode: ServiceMode) -> Self {
+        let route = match path {
+            "/flags" | "/flags/" => Self::Flags { decide: false },
+            "/decide" | "/decide/" => Self::Flags { decide: true },
+            "/flags/definitions"
+            | "/flags/definitions/"
+            | "/api/feature_flag/local_evaluation"
+            | "/api/feature_flag/local_evaluation/" => Self::Definitions,
+            "/" => Self::Probe(Probe::Root),
+            "/_readiness" => Self::Probe(Probe::Readiness),
+            "/_liveness" => Self::Probe(Probe::Liveness),
+            "/_startup" => Self::Probe(Probe::Startup),
+            // `/metrics` is served only when it is enabled, and no exporter is built in yet.
+            _ => Self::Unknown,
+        };
+        match (route, mode) {
+            (Self::Flags { .. }, ServiceMode::Definitions) | (Self::Definitions, ServiceMode::Flags) => {
+                Self::Unknown
+            }
+            _ => route,
+        }
+    }
+}
+
+/// Answers one request. Never fails: whatever goes wrong is an answer.
+pub async fn handle<B>(state: &AppState, peer: IpAddr, request: Request<B>) -> Response<Full<Bytes>>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let (parts, body) = request.into_parts();
+    let origin = parts.headers.get(ORIGIN).cloned();
+    let route = Route::of(parts.uri.path(), state.service_mode);
+    if parts.method == Method::OPTIONS {
+        let requested = parts.headers.get(ACCESS_CONTROL_REQUEST_HEADERS).cloned();
+        let allow = matches!(route, Route::Probe(_)).then_some(probes::ALLOW);
+        return cors::preflight(origin, requested, allow);
+    }
+    let answered = unwind::catch(async {
+        match route {
+            Route::Flags { decide } => flag_route(state, peer, decide, &parts, body).await,
+            Route::Definitions => definitions_route(&parts),
+            Route::Probe(probe) => Ok(probes::answer(state, probe, &parts.method).await),
+            Route::Unknown => Ok(Reply::not_found()),
+        }
+    })
+    .await;
+    let reply = answered
+        .unwrap_or(Err(HttpError::Internal))
+        .unwrap_or_else(HttpError::reply);
+    cors::respond(reply, origin)
+}
+
+/// Query, body, method, in this order and for every method (`http.md` 2.2).
+async fn flag_route<B>(
+    state: &AppState,
+    peer: IpAddr,
+    decide: bool,
+    parts: &Parts,
+    body: B,
+) -> Result<Reply, HttpError>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let deadline = Instant::now() + state.request_timeout;
+    let query = FlagsQuery::parse(parts.uri.query()).map_err(HttpError::Query)?;
+    // The limiter by client address belongs here: before the body is read (`decisions.md` 3).
+    let time_limit = state.body_read_timeout.min(state.request_timeout);
+    let body = body::read(body, time_limit, parts.headers.contains_key(EXPECT)).await?;
+    match parts.method {
+        Method::POST => {}
+        Method::GET => return Ok(Reply::json(minimal::answer(query.version, &parts.headers))),
+        Method::HEAD => return Ok(Reply::json(Bytes::new())),
+        _ => return Ok(Reply::method_not_allowed(FLAGS_ALLOW)),
+    }
+    // The place is taken once the body is here, so that slow clients do not hold places.
+    let answer = timeout_at(deadline, async {
+        let _place = state.concurrency.acquire().await;
+        let call = FlagsCall {
+            headers: &parts.headers,
+            query: &query,
+            is_decide: decide || asks_for_decide(parts),
+            peer,
+        };
+        flags::post(state, call, body).await
+    })
+    .await
+    .unwrap_or(Err(HttpError::TimedOut))?;
+    Ok(Reply::json(answer))
+}
+
+/// The proxy in front marks `/decide` so; the value is compared with its case (`http.md` 9.1).
+fn asks_for_decide(parts: &Parts) -> bool {
+    parts
+        .headers
+        .get("x-original-endpoint")
+        .is_some_and(|value| value == "decide")
+}
+
+/// Query, method, in this order; the body is not read (`http.md` 2.2, 13.1).
+fn definitions_route(parts: &Parts) -> Result<Reply, HttpError> {
+    let has_token = pairs(parts.uri.query()).any(|(name, _)| name == "token");
+    let bearer_may_name_team = parts
+        .headers
+        .get(hyper::header::AUTHORIZATION)
+        .is_some_and(|value| value.as_bytes().starts_with(b"Bearer phs_"));
+    if !has_token && !bearer_may_name_team && !parts.headers.contains_key("x-posthog-project-api-key") {
+        return Err(HttpError::MissingParameter("token"));
+    }
+    match parts.method {
+        // The definitions feed is not built yet: nothing is cached for anyone (`http.md` 12.4).
+        Method::GET => Err(HttpError::CacheMissing),
+        Method::HEAD => Ok(Reply {
+            status: hyper::StatusCode::OK,
+            content: Content::Json,
+            allow: None,
+            body: Bytes::new(),
+        }),
+        _ => Ok(Reply::method_not_allowed(DEFINITIONS_ALLOW)),
+    }
+}
+
+/// Decoded pairs of a query string (`http.md` 3).
+fn pairs(query: Option<&str>) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
+    query
+        .unwrap_or("")
+        .split('&')
+        .filter(|pair| !pair.is_empty())
+        .map(|pair| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            (decoded(name), decoded(value))
+        })
+}
+
+/// `+` is a blank, `%XX` a byte; invalid UTF-8 becomes U+FFFD.
+fn decoded(text: &str) -> Cow<'_, str> {
+    if !text.bytes().any(|byte| byte == b'+' || byte == b'%') {
+        return Cow::Borrowed(text);
+    }
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&byte, tail)) = rest.split_first() {
+        let escaped = if byte == b'%' {
+            tail.get(..2).and_then(hex_byte)
+        } else {
+            None
+        };
+        rest = if escaped.is_some() { &tail[2..] } else { tail };
+        bytes.push(escaped.unwrap_or(if byte == b'+' { b' ' } else { byte }));
+    }
+    Cow::Owned(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+fn hex_byte(digits: &[u8]) -> Option<u8> {
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    u8::try_from(digit(digits[0])? * 16 + digit(digits[1])?).ok()
+}

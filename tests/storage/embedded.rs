@@ -1,0 +1,239 @@
+//! The suite over the embedded store, and what only a file can do.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use feature_flags::context::PersonSource;
+use feature_flags::snapshot::ProjectSource;
+use feature_flags::store::embedded::{EmbeddedStore, OpenError};
+use rusqlite::Connection;
+use serde_json::{Value, json};
+
+use crate::suite::{self, Subject, TOKEN};
+
+impl Subject for EmbeddedStore {
+    fn projects(&self) -> &dyn ProjectSource {
+        self
+    }
+
+    fn persons(&self) -> &dyn PersonSource {
+        self
+    }
+
+    fn seed(&self, document: &Value) {
+        self.import(document.to_string().as_bytes())
+            .expect("the document is sound");
+    }
+}
+
+macro_rules! suite {
+    ($($rule:ident,)*) => {
+        $(
+            #[tokio::test]
+            async fn $rule() {
+                suite::$rule(&EmbeddedStore::temporary().expect("store")).await;
+            }
+        )*
+    };
+}
+
+suite! {
+    an_unknown_token_is_no_project,
+    a_project_is_loaded_whole,
+    deleted_and_encrypted_flags_are_not_loaded,
+    deleted_cohorts_are_not_loaded,
+    a_person_is_found_by_each_distinct_id,
+    unknown_persons_and_groups_are_no_error,
+    groups_are_matched_as_pairs,
+    continuity_rows_are_written_for_active_flags_once,
+    nothing_is_written_for_unknown_persons,
+    a_row_of_either_person_counts_as_recorded,
+    the_earlier_distinct_id_wins,
+    a_hash_key_that_is_too_long_fails,
+    the_whole_protocol_holds,
+    only_definitions_are_news,
+}
+
+/// A second connection to the store's file, as another process would have.
+fn other_program(store: &EmbeddedStore) -> Connection {
+    Connection::open(store.path()).expect("the file opens")
+}
+
+#[tokio::test]
+async fn a_malformed_flag_costs_only_itself() {
+    let store = EmbeddedStore::temporary().expect("store");
+    store.seed(&suite::project());
+    let broken = r#"{"groups": [{"properties": [{"key": "a", "type": "galaxy"}]}]}"#;
+    let sql = "UPDATE posthog_featureflag SET filters = ?1 WHERE key = 'steady-too'";
+    other_program(&store).execute(sql, [broken]).expect("update");
+    let project = store
+        .load(TOKEN)
+        .await
+        .expect("the store answers")
+        .expect("the team exists");
+    assert_eq!(project.flags.len(), 3);
+    assert_eq!(project.malformed_flags.len(), 1);
+    let malformed = &project.malformed_flags[0];
+    assert_eq!((malformed.id, malformed.key.as_str()), (702, "steady-too"));
+    assert!(malformed.error.contains("galaxy"), "{}", malformed.error);
+}
+
+#[tokio::test]
+async fn a_malformed_cohort_stays_and_is_no_object() {
+    let store = EmbeddedStore::temporary().expect("store");
+    store.seed(&suite::project());
+    let sql = "UPDATE posthog_cohort SET filters = '{' WHERE id = 73";
+    other_program(&store).execute(sql, []).expect("update");
+    let project = store
+        .load(TOKEN)
+        .await
+        .expect("the store answers")
+        .expect("the team exists");
+    let cohort = project
+        .cohorts
+        .iter()
+        .find(|cohort| cohort.id == 73)
+        .expect("the cohort is loaded");
+    assert_eq!(cohort.filters, Some(json!("{")));
+}
+
+#[tokio::test]
+async fn properties_that_are_no_object_count_as_empty() {
+    let store = EmbeddedStore::temporary().expect("store");
+    store.seed(&suite::project());
+    other_program(&store)
+        .execute("UPDATE posthog_person SET properties = '[1]'", [])
+        .expect("update");
+    let query = feature_flags::context::FactsQuery {
+        team_id: 77,
+        distinct_id: "known".to_owned(),
+        static_cohort_ids: Vec::new(),
+        groups: Vec::new(),
+    };
+    let person = store
+        .facts(&query)
+        .await
+        .expect("the store answers")
+        .person
+        .expect("the person exists");
+    assert!(person.properties.is_empty());
+}
+
+#[tokio::test]
+async fn an_import_by_another_process_is_heard_of() {
+    let server = Arc::new(EmbeddedStore::temporary().expect("store"));
+    let path = server.path().to_owned();
+    // The future is polled before the import, and made anew after a first one was dropped.
+    drop(tokio::time::timeout(Duration::from_millis(1), server.changed()).await);
+    let waiting = tokio::spawn({
+        let server = Arc::clone(&server);
+        async move { server.changed().await }
+    });
+    let importer = EmbeddedStore::open(path).expect("the same file opens twice");
+    importer.seed(&suite::project());
+    let heard = tokio::time::timeout(Duration::from_secs(30), waiting)
+        .await
+        .expect("heard of in time");
+    assert_eq!(heard.expect("no panic").expect("the store answers"), [TOKEN]);
+}
+
+#[tokio::test]
+async fn what_was_imported_before_opening_is_no_news() {
+    let first = EmbeddedStore::temporary().expect("store");
+    first.seed(&suite::project());
+    let second = EmbeddedStore::open(first.path()).expect("opens");
+    let mut changed = suite::project();
+    changed["team"]["timezone"] = json!("UTC");
+    changed["team"]["api_token"] = json!("phc_suite");
+    let mut other = json!({ "team": { "api_token": "phc_second" } });
+    other["flags"] = json!([]);
+    second.seed(&other);
+    assert_eq!(second.changed().await.expect("the store answers"), ["phc_second"]);
+    second.seed(&changed);
+    assert_eq!(second.changed().await.expect("the store answers"), [TOKEN]);
+}
+
+#[tokio::test]
+async fn a_store_outlives_the_program() {
+    let directory = tempfile::tempdir().expect("directory");
+    let path = directory.path().join("store.sqlite");
+    EmbeddedStore::open(&path).expect("made").seed(&suite::project());
+    let again = EmbeddedStore::open(&path).expect("opened");
+    assert!(again.load(TOKEN).await.expect("the store answers").is_some());
+}
+
+#[test]
+fn a_temporary_store_leaves_nothing_behind() {
+    let store = EmbeddedStore::temporary().expect("store");
+    let directory = store.path().parent().expect("a directory").to_owned();
+    assert!(directory.exists());
+    drop(store);
+    assert!(!directory.exists());
+}
+
+fn refusal(path: &std::path::Path) -> OpenError {
+    match EmbeddedStore::open(path) {
+        Ok(_) => panic!("{} was accepted", path.display()),
+        Err(error) => error,
+    }
+}
+
+#[test]
+fn files_that_are_not_ours_are_refused_and_kept() {
+    let directory = tempfile::tempdir().expect("directory");
+    let text = directory.path().join("notes.txt");
+    let content = "not a database, and long enough to be mistaken for the header of one. ".repeat(20);
+    std::fs::write(&text, &content).expect("write");
+    assert!(matches!(refusal(&text), OpenError::NotADatabase(_)));
+    assert_eq!(std::fs::read_to_string(&text).expect("read"), content);
+
+    let foreign = directory.path().join("foreign.sqlite");
+    Connection::open(&foreign)
+        .expect("open")
+        .execute_batch("CREATE TABLE theirs (id)")
+        .expect("table");
+    assert!(matches!(refusal(&foreign), OpenError::Foreign(_)));
+
+    let newer = directory.path().join("newer.sqlite");
+    drop(EmbeddedStore::open(&newer).expect("made"));
+    Connection::open(&newer)
+        .expect("open")
+        .pragma_update(None, "user_version", 9)
+        .expect("version");
+    assert!(matches!(refusal(&newer), OpenError::Newer { found: 9, .. }));
+    assert!(refusal(&newer).to_string().contains("newer version"));
+}
+
+#[test]
+fn an_absent_directory_is_named() {
+    let directory = tempfile::tempdir().expect("directory");
+    let path = directory.path().join("absent").join("store.sqlite");
+    let error = refusal(&path);
+    assert!(matches!(error, OpenError::Directory { .. }));
+    assert!(error.to_string().contains("absent"), "{error}");
+}
+
+#[tokio::test]
+async fn concurrent_writers_record_one_hash_key() {
+    let store = Arc::new(EmbeddedStore::temporary().expect("store"));
+    let other = Arc::new(EmbeddedStore::open(store.path()).expect("opens"));
+    store.seed(&suite::project());
+    let mut tasks = tokio::task::JoinSet::new();
+    for index in 0..16 {
+        let store = Arc::clone(if index % 2 == 0 { &store } else { &other });
+        tasks.spawn(async move {
+            let hash_key = format!("anon-{index}");
+            store.write_continuity(77, &["known"], &hash_key).await
+        });
+    }
+    while let Some(written) = tasks.join_next().await {
+        written.expect("no panic").expect("the write succeeds");
+    }
+    let from = feature_flags::context::ContinuityReadFrom::Writer;
+    let rows = store
+        .read_continuity(77, &["known"], from)
+        .await
+        .expect("the store answers");
+    assert_eq!(rows.len(), 2);
+    assert_eq!(rows[0].1, rows[1].1, "one transaction wrote both");
+}

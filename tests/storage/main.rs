@@ -1,0 +1,4 @@
+//! Storage ports: one suite of rules, run over every store that implements them.
+
+mod embedded;
+mod suite;

@@ -1,0 +1,83 @@
+//! A server in this process, on a free port.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use feature_flags::config::Config;
+use feature_flags::http::{AppState, Stores};
+use feature_flags::server::{Drained, Server};
+use feature_flags::snapshot::BoxFuture;
+use feature_flags::store::embedded::EmbeddedStore;
+use feature_flags::telemetry::StoreCheck;
+use tokio::runtime::Runtime;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::client::Client;
+
+/// A running server; dropping it ends it.
+pub struct Harness {
+    pub address: SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    serving: Option<JoinHandle<Drained>>,
+    runtime: Runtime,
+}
+
+impl Harness {
+    /// With these variables set, apart from the address, and a store that always answers.
+    pub fn start(variables: &[(&str, &str)]) -> Self {
+        Self::with_store(variables, || -> BoxFuture<'static, _> {
+            Box::pin(async { Ok(()) })
+        })
+    }
+
+    /// With a store that the readiness probe asks.
+    pub fn with_store(variables: &[(&str, &str)], store: impl StoreCheck + 'static) -> Self {
+        let mut source: HashMap<&str, &str> = variables.iter().copied().collect();
+        source.insert("ADDRESS", "127.0.0.1:0");
+        let config = Config::read(&source).unwrap();
+        let runtime = feature_flags::server::runtime::build(2).unwrap();
+        let embedded = Arc::new(EmbeddedStore::temporary().unwrap());
+        embedded
+            .import(include_bytes!("../fixtures/sdk_fixture.json"))
+            .unwrap();
+        let stores = Stores {
+            projects: Arc::clone(&embedded) as _,
+            persons: embedded,
+            check: Box::new(store),
+        };
+        let app = Arc::new(AppState::new(&config, stores));
+        let server = runtime.block_on(Server::bind(&config.server)).unwrap();
+        let address = server.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let serving = runtime.spawn(server.run(app, async { drop(stopped.await) }));
+        Self {
+            address,
+            stop: Some(stop),
+            serving: Some(serving),
+            runtime,
+        }
+    }
+
+    /// A new connection.
+    pub fn client(&self) -> Client {
+        Client::connect(self.address)
+    }
+
+    /// Tells the server to end, without waiting for it.
+    pub fn stop(&mut self) {
+        self.stop
+            .take()
+            .expect("stopped once")
+            .send(())
+            .expect("the server runs");
+    }
+
+    /// Waits for the server to have ended.
+    pub fn ended(&mut self) -> Drained {
+        self.runtime
+            .block_on(self.serving.take().expect("waited for once"))
+            .unwrap()
+    }
+}
