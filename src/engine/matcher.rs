@@ -4,7 +4,7 @@
 //! absolute dates parsed, regexes built. What cannot be compiled becomes the outcome that the
 //! specification gives it. Matching does not fail: an operator that ends in an error does not match.
 
-use fancy_regex::{Regex, RegexBuilder};
+use fancy_regex::{Expr, Regex, RegexBuilder};
 use jiff::tz::TimeZone;
 use semver::{Version, VersionReq};
 use serde_json::Value;
@@ -437,11 +437,19 @@ fn multi_matcher(value: &Value, negated: bool) -> Matcher {
 
 fn compile_regex(value: &Value) -> Option<Box<Regex>> {
     let pattern = operand_text(value);
-    RegexBuilder::new(&pattern)
+    let regex = RegexBuilder::new(&pattern)
         .backtrack_limit(REGEX_BACKTRACK_LIMIT)
         .build()
-        .ok()
-        .map(Box::new)
+        .ok()?;
+    // `a{2,1}` is invalid in the `regex` syntax; this parser alone takes it, as `a{2}`.
+    let swapped = Expr::parse_tree(&pattern).is_ok_and(|tree| has_swapped_bounds(&tree.expr));
+    (!swapped).then(|| Box::new(regex))
+}
+
+/// Recursion ends: the parser bounds the depth of what it accepts.
+fn has_swapped_bounds(expression: &Expr) -> bool {
+    matches!(expression, Expr::Repeat { lo, hi, .. } if lo > hi)
+        || expression.children_iter().any(has_swapped_bounds)
 }
 
 fn compare(comparison: Comparison, value: &Value) -> Matcher {
@@ -524,5 +532,15 @@ mod tests {
         assert!(!outcome(OperatorName::Regex, &pattern, &property));
         let invalid = Matcher::compile(OperatorName::NotRegex, Some(&json!("[")), &TimeZone::UTC);
         assert!(invalid.is_broken_regex() && invalid.matches_absent());
+    }
+
+    #[test]
+    fn repetition_bounds_in_the_wrong_order_make_a_pattern_invalid() {
+        for pattern in ["a{2,1}", "x(?:a{3,0})y", "a{2,1}(?=b)"] {
+            let regex = Matcher::compile(OperatorName::NotRegex, Some(&json!(pattern)), &TimeZone::UTC);
+            assert!(regex.is_broken_regex(), "{pattern}");
+        }
+        assert!(outcome(OperatorName::Regex, &json!("^a{1,2}$"), &json!("aa")));
+        assert!(outcome(OperatorName::Regex, &json!("^[{2,1}]$"), &json!("{")));
     }
 }

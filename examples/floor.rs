@@ -1,0 +1,101 @@
+//! The floor of comparisons: a bare hyper server that reads a request and sends the same bytes to everyone.
+//!
+//! It has the runtime, the connection settings and the build profile of the real server, so the difference between the two
+//! is the cost of our own work.
+//!
+//! ```text
+//! floor --address 127.0.0.1:0 --body FILE [--header 'name: value']...
+//! ```
+//!
+//! Prints `listening on http://ADDRESS` when it takes connections and runs until it is killed.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::header::{HeaderMap, HeaderName, HeaderValue};
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpListener;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+type Failure = Box<dyn std::error::Error>;
+
+struct Answer {
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("floor: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), Failure> {
+    let (address, answer) = parse_options()?;
+    // Every connection borrows it for as long as the process lives.
+    let answer: &'static Answer = Box::leak(Box::new(answer));
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?
+        .block_on(serve(address, answer))
+}
+
+fn parse_options() -> Result<(SocketAddr, Answer), Failure> {
+    use lexopt::prelude::*;
+
+    let (mut address, mut body, mut headers) = (None, None, HeaderMap::new());
+    let mut parser = lexopt::Parser::from_env();
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Long("address") => address = Some(parser.value()?.parse()?),
+            Long("body") => body = Some(std::fs::read(parser.value()?)?),
+            Long("header") => {
+                let line = parser.value()?.string()?;
+                let (name, value) = line.split_once(": ").ok_or("--header takes 'name: value'")?;
+                headers.append(name.parse::<HeaderName>()?, value.parse::<HeaderValue>()?);
+            }
+            _ => return Err(argument.unexpected().into()),
+        }
+    }
+    let body = Bytes::from(body.ok_or("--body is missing")?);
+    Ok((address.ok_or("--address is missing")?, Answer { headers, body }))
+}
+
+async fn serve(address: SocketAddr, answer: &'static Answer) -> Result<(), Failure> {
+    let listener = TcpListener::bind(address).await?;
+    println!("listening on http://{}", listener.local_addr()?);
+    loop {
+        let (stream, _) = listener.accept().await?;
+        stream.set_nodelay(true)?;
+        tokio::spawn(async move {
+            let connection = hyper::server::conn::http1::Builder::new()
+                .timer(TokioTimer::new())
+                .serve_connection(
+                    TokioIo::new(stream),
+                    service_fn(move |request| reply(request, answer)),
+                );
+            // A client that goes away ends its connection with an error; the next one is not concerned.
+            let _ = connection.await;
+        });
+    }
+}
+
+async fn reply(request: Request<Incoming>, answer: &Answer) -> Result<Response<Full<Bytes>>, Infallible> {
+    // The body is read to its end and dropped, as any server of POST requests must.
+    let _ = request.into_body().collect().await;
+    let mut response = Response::new(Full::new(answer.body.clone()));
+    response.headers_mut().clone_from(&answer.headers);
+    Ok(response)
+}

@@ -1,0 +1,1 @@
+"""What the scripts share: building, starting and asking the server."""
