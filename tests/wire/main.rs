@@ -5,6 +5,7 @@ mod client;
 mod command;
 mod connections;
 mod cors;
+mod flags;
 mod harness;
 mod http2;
 mod limits;
