@@ -151,7 +151,7 @@ fn operand(random: &mut Prng, operator: &str, kind: Kind) -> Value {
                 "^b$",
                 "(?m)^b$",
                 "(.)\\1",
-                "^(a+)+\\1c$",
+                "^(a|aa)+\\1c$",
                 "\\bpro\\b",
                 "^\\w+$",
                 "",
@@ -160,6 +160,8 @@ fn operand(random: &mut Prng, operator: &str, kind: Kind) -> Value {
                 "(?P<n>a)\\k<n>",
                 "@",
                 "(?=p)(?>p|pr)o",
+                "a{2,1}",
+                "a{2,3}",
                 "*"
             ]
         ),
