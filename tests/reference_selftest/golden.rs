@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::reference::{Case, evaluate, metadata};
+use crate::reference::outcome::Failure;
+use crate::reference::{Case, Outcome, differences, evaluate, metadata};
 
 const EXAMPLES: &str = include_str!("../golden/engine_examples.json");
 
@@ -115,4 +116,24 @@ fn an_unsupported_format_counts_as_false() {
     let outcome = evaluate(&case);
     assert!(outcome.errors && outcome.flags["new"].failed && outcome.flags["child"].enabled);
     assert_eq!(outcome.flags["new"].reason_code, "flag_data_parsing_error");
+}
+
+#[test]
+fn outcomes_differ_by_record_and_cohort_errors_are_alike() {
+    let one = Outcome {
+        flags: [("a".to_owned(), Failure::CohortCycle.record())].into(),
+        errors: true,
+    };
+    let other = Outcome {
+        flags: [("a".to_owned(), Failure::CohortNotFound.record())].into(),
+        errors: true,
+    };
+    assert!(differences(&one, &other).is_empty());
+    assert_eq!(differences(&one, &Outcome::default()).len(), 2);
+    assert_eq!(differences(&Outcome::default(), &one).len(), 2);
+    let version = Outcome {
+        flags: [("a".to_owned(), Failure::UnsupportedVersion.record())].into(),
+        errors: true,
+    };
+    assert_eq!(differences(&one, &version).len(), 1);
 }
