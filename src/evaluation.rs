@@ -248,6 +248,7 @@ pub async fn evaluate(
         slots: &filled,
         hash_key_overrides: &overrides,
         static_member,
+        facts_gathered: wanted.facts && facts_failure.is_none(),
         facts_failure,
         failed_flags: if facts_failure.is_some() {
             &plan.requiring

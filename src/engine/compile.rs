@@ -594,7 +594,7 @@ impl<'p> Compiler<'p> {
                 cohort,
                 wanted: false,
             },
-            _ => CohortFilter::Never,
+            _ => CohortFilter::Never { cohort },
         }
     }
 

@@ -90,6 +90,8 @@ pub struct EvaluationContext<'r, 'a> {
     pub hash_key_overrides: &'r [Option<&'a str>],
     /// Static cohorts that the person is in, by position in [`CompiledProject::static_cohort_ids`].
     pub static_member: &'r BitSet,
+    /// Stored facts were wanted and are here.
+    pub facts_gathered: bool,
     /// Stored facts were wanted and could not be had: the flags that wanted them fail with this, and an
     /// absent property is unknown, not unset.
     pub facts_failure: Option<Reason>,
@@ -502,7 +504,8 @@ impl Evaluator<'_, '_, '_> {
     fn cohorts_hold(&self, condition: &Condition, worker: &mut WorkerScratch) -> ConditionOutcome {
         let range = condition.cohort_filters.start as usize..condition.cohort_filters.end as usize;
         let filters = &self.project.cohort_filters[range];
-        if self.context.facts_failure.is_some() {
+        // Cohorts are part of what preparation loads: without it the condition misses (8.3).
+        if !self.context.facts_gathered {
             return ConditionOutcome::Miss(Reason::NoConditionMatch);
         }
         for filter in filters {
@@ -515,24 +518,30 @@ impl Evaluator<'_, '_, '_> {
             clock: self.context.clock,
             static_member: self.context.static_member,
         };
-        let holds = filters.iter().all(|filter| match filter {
-            CohortFilter::Member { cohort, wanted } => {
-                let WorkerScratch { text, cohorts } = worker;
-                self.project.cohorts.is_member(*cohort, &facts, cohorts, text) == *wanted
+        let mut holds = true;
+        let mut behavioral = false;
+        for filter in filters {
+            let (cohort, passes) = match filter {
+                CohortFilter::Member { cohort, wanted } => {
+                    let WorkerScratch { text, cohorts } = worker;
+                    (
+                        *cohort,
+                        self.project.cohorts.is_member(*cohort, &facts, cohorts, text) == *wanted,
+                    )
+                }
+                CohortFilter::Never { cohort } => (*cohort, false),
+                CohortFilter::Error(reason) => return ConditionOutcome::Error(*reason),
+            };
+            if !passes {
+                holds = false;
+                // The note is for a miss that the part which is not evaluated here may have caused.
+                behavioral |= self.project.cohorts.is_behavioral(cohort);
             }
-            CohortFilter::Never | CohortFilter::Error(_) => false,
-        });
-        if holds {
-            return ConditionOutcome::Match;
         }
-        let behavioral = filters.iter().any(|filter| match filter {
-            CohortFilter::Member { cohort, .. } => self.project.cohorts.is_behavioral(*cohort),
-            _ => false,
-        });
-        if behavioral {
-            ConditionOutcome::BehavioralMiss
-        } else {
-            ConditionOutcome::Miss(Reason::NoConditionMatch)
+        match (holds, behavioral) {
+            (true, _) => ConditionOutcome::Match,
+            (false, true) => ConditionOutcome::BehavioralMiss,
+            (false, false) => ConditionOutcome::Miss(Reason::NoConditionMatch),
         }
     }
 

@@ -155,7 +155,7 @@ pub(super) enum CohortFilter {
     /// Membership that passes.
     Member { cohort: CohortIndex, wanted: bool },
     /// Determined for its errors, but no operator passes.
-    Never,
+    Never { cohort: CohortIndex },
     /// Fails the flag.
     Error(Reason),
 }
