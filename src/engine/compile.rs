@@ -234,10 +234,10 @@ fn dependencies(
     };
     let mut dependents = BitSet::new(graph.len());
     let mut closures = vec![None; graph.len()];
-    for at in 0..graph.len() {
+    for (at, all) in closures.iter_mut().enumerate() {
         if !graph.targets[at].is_empty() {
             dependents.insert(at);
-            closures[at] = Some(closure(&graph, at, &retired));
+            *all = Some(closure(&graph, at, &retired));
         }
     }
     let mut fragile = resolution.missing;
@@ -742,9 +742,8 @@ fn enrollment_property(key: &str) -> String {
 
 fn rollout(share: Option<f64>) -> Rollout {
     match share {
-        None => Rollout::All,
-        #[expect(clippy::float_cmp, reason = "the specification says exactly 100.0")]
-        Some(share) if share == 100.0 => Rollout::All,
+        // Exactly 100: the identifier is not even looked at (11.5).
+        None | Some(100.0) => Rollout::All,
         Some(share) => Rollout::UpTo(share / 100.0),
     }
 }

@@ -10,13 +10,11 @@ pub fn parse_version(text: &str) -> Option<Version> {
     let front_end = text.find(['-', '+']).unwrap_or(text.len());
     let (front, tail) = text.split_at(front_end);
     let mut parts = [0u64; 3];
-    let mut count = 0;
-    for part in front.split('.') {
+    for (count, part) in front.split('.').enumerate() {
         if count == 3 || part.is_empty() || !part.bytes().all(|byte| byte.is_ascii_digit()) {
             return None;
         }
         parts[count] = part.parse().ok()?;
-        count += 1;
     }
     let (pre, build) = match tail.split_once('+') {
         Some((pre, build)) => (pre, Some(build)),

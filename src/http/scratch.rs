@@ -21,6 +21,8 @@ pub(super) struct RequestScratch {
 }
 
 thread_local! {
+    // Boxed: a loan moves a pointer through the future, not several hundred bytes.
+    #[expect(clippy::vec_box, reason = "what is lent is the box")]
     static IDLE: RefCell<Vec<Box<RequestScratch>>> = const { RefCell::new(Vec::new()) };
 }
 
