@@ -85,6 +85,8 @@ impl Reply {
 pub enum HttpError {
     /// The query string of a flag route.
     Query(QueryError),
+    /// Definitions: this parameter is given more than once.
+    RepeatedParameter(&'static str),
     /// Definitions: this parameter is missing.
     MissingParameter(&'static str),
     /// More than 2 MiB on the wire.
@@ -184,6 +186,7 @@ impl HttpError {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Query(_)
+            | Self::RepeatedParameter(_)
             | Self::MissingParameter(_)
             | Self::BodyBroken
             | Self::MissingDistinctId
@@ -214,7 +217,9 @@ impl HttpError {
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
-            Self::Query(_) | Self::MissingParameter(_) | Self::BodyBroken => "bad_request",
+            Self::Query(_) | Self::RepeatedParameter(_) | Self::MissingParameter(_) | Self::BodyBroken => {
+                "bad_request"
+            }
             Self::BodyTooLarge | Self::Decode(DecodeError::TooLarge) => "payload_too_large",
             Self::Decode(_) => "request_decoding_error",
             Self::MissingToken => "missing_token",
@@ -243,6 +248,9 @@ impl HttpError {
     fn into_body(self) -> (Content, Cow<'static, str>) {
         match self {
             Self::Query(error) => owned(error.to_string()),
+            Self::RepeatedParameter(name) => owned(format!(
+                "Failed to deserialize query string: duplicate field `{name}`"
+            )),
             Self::MissingParameter(name) => owned(format!(
                 "Failed to deserialize query string: missing field `{name}`"
             )),

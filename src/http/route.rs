@@ -1,6 +1,5 @@
 //! Path and method to handler, and the order of checks on a flag route (`http.md` 1, 2.2).
 
-use std::borrow::Cow;
 use std::net::IpAddr;
 
 use bytes::Bytes;
@@ -15,6 +14,7 @@ use super::probes::{self, Probe};
 use super::respond::{Content, HttpError, Reply};
 use super::{AppState, FlagsCall, body, cors, flags, minimal, unwind};
 use crate::config::ServiceMode;
+use crate::wire::percent;
 use crate::wire::query::FlagsQuery;
 
 const FLAGS_ALLOW: &str = "GET, POST, OPTIONS, HEAD";
@@ -131,12 +131,15 @@ fn asks_for_decide(parts: &Parts) -> bool {
 
 /// Query, method, in this order; the body is not read (`http.md` 2.2, 13.1).
 fn definitions_route(parts: &Parts) -> Result<Reply, HttpError> {
-    let has_token = pairs(parts.uri.query()).any(|(name, _)| name == "token");
+    let tokens = count_of("token", parts.uri.query());
+    if tokens > 1 {
+        return Err(HttpError::RepeatedParameter("token"));
+    }
     let bearer_may_name_team = parts
         .headers
         .get(hyper::header::AUTHORIZATION)
         .is_some_and(|value| value.as_bytes().starts_with(b"Bearer phs_"));
-    if !has_token && !bearer_may_name_team && !parts.headers.contains_key("x-posthog-project-api-key") {
+    if tokens == 0 && !bearer_may_name_team && !parts.headers.contains_key("x-posthog-project-api-key") {
         return Err(HttpError::MissingParameter("token"));
     }
     match parts.method {
@@ -152,38 +155,11 @@ fn definitions_route(parts: &Parts) -> Result<Reply, HttpError> {
     }
 }
 
-/// Decoded pairs of a query string (`http.md` 3).
-fn pairs(query: Option<&str>) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
-    query
-        .unwrap_or("")
-        .split('&')
-        .filter(|pair| !pair.is_empty())
-        .map(|pair| {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            (decoded(name), decoded(value))
-        })
-}
-
-/// `+` is a blank, `%XX` a byte; invalid UTF-8 becomes U+FFFD.
-fn decoded(text: &str) -> Cow<'_, str> {
-    if !text.bytes().any(|byte| byte == b'+' || byte == b'%') {
-        return Cow::Borrowed(text);
-    }
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&byte, tail)) = rest.split_first() {
-        let escaped = if byte == b'%' {
-            tail.get(..2).and_then(hex_byte)
-        } else {
-            None
-        };
-        rest = if escaped.is_some() { &tail[2..] } else { tail };
-        bytes.push(escaped.unwrap_or(if byte == b'+' { b' ' } else { byte }));
-    }
-    Cow::Owned(String::from_utf8_lossy(&bytes).into_owned())
-}
-
-fn hex_byte(digits: &[u8]) -> Option<u8> {
-    let digit = |byte: u8| char::from(byte).to_digit(16);
-    u8::try_from(digit(digits[0])? * 16 + digit(digits[1])?).ok()
+/// How often a parameter is given (`http.md` 3).
+fn count_of(wanted: &str, query: Option<&str>) -> usize {
+    let names = query.unwrap_or_default().split('&');
+    names
+        .map(|pair| pair.split_once('=').map_or(pair, |(name, _)| name))
+        .filter(|name| percent::decode_query(name) == wanted)
+        .count()
 }

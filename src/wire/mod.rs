@@ -8,7 +8,7 @@ pub mod decode;
 mod gzip;
 mod json5;
 mod peek;
-mod percent;
+pub(crate) mod percent;
 pub mod query;
 pub mod request;
 pub mod response;

@@ -23,7 +23,7 @@ pub(super) fn is_encoded(text: &str) -> bool {
 }
 
 /// Decodes a query component: `+` is a blank, invalid UTF-8 becomes U+FFFD (`http.md` 3).
-pub(super) fn decode_query(text: &str) -> Cow<'_, str> {
+pub(crate) fn decode_query(text: &str) -> Cow<'_, str> {
     if !is_encoded(text) {
         return Cow::Borrowed(text);
     }

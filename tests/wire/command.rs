@@ -1,6 +1,10 @@
 //! The command itself: exit codes and what it prints.
 
-use std::process::{Command, Output};
+use std::io::{BufRead, BufReader, Lines};
+use std::net::SocketAddr;
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+
+use crate::client::Client;
 
 fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_feature-flags"))
@@ -42,4 +46,119 @@ fn wrong_usage_is_2_and_wrong_settings_are_1() {
         text.contains("ADDRESS") && text.contains("MAX_CONCURRENCY"),
         "{text}"
     );
+}
+
+/// A `dev` process on a free port; killed if a test fails.
+struct Dev {
+    process: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+    address: SocketAddr,
+}
+
+impl Dev {
+    fn start(arguments: &[&str]) -> Self {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_feature-flags"))
+            .args(["dev", "--address", "127.0.0.1:0"])
+            .args(arguments)
+            .env_clear()
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        let first = lines.next().unwrap().unwrap();
+        let address = first.strip_prefix("feature-flags listening on http://").unwrap();
+        let address = address.parse().unwrap();
+        Self {
+            process,
+            lines,
+            address,
+        }
+    }
+
+    fn signal(&self, name: &str) {
+        let id = self.process.id().to_string();
+        assert!(Command::new("kill").args([name, &id]).status().unwrap().success());
+    }
+
+    fn exit_code(&mut self) -> Option<i32> {
+        self.process.wait().unwrap().code()
+    }
+}
+
+impl Drop for Dev {
+    fn drop(&mut self) {
+        // Fails when the process has ended, which is what it should have done.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[test]
+fn dev_announces_the_sample_project_and_ends_in_order() {
+    for signal in ["-TERM", "-INT"] {
+        let mut dev = Dev::start(&[]);
+        let project = dev.lines.next().unwrap().unwrap();
+        assert_eq!(project, "project Sample project: token phc_sample_project");
+        let line = dev.lines.next().unwrap().unwrap();
+        assert!(
+            line.starts_with(&format!("try: curl -s 'http://{}/flags?v=2'", dev.address)),
+            "{line}"
+        );
+        let mut client = Client::connect(dev.address);
+        assert_eq!(client.request("GET /_readiness", &[], b"").text(), "ready");
+        dev.signal(signal);
+        client.expect_close();
+        assert_eq!(dev.exit_code(), Some(0), "{signal}");
+    }
+}
+
+#[test]
+fn dev_serves_what_import_has_stored() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = directory.path().join("flags.sqlite");
+    let document = directory.path().join("project.json");
+    std::fs::write(
+        &document,
+        r#"{"team": {"id": 7, "api_token": "phc_seven", "name": "Seven"}}"#,
+    )
+    .unwrap();
+    let (store, document) = (store.to_str().unwrap(), document.to_str().unwrap());
+    assert_eq!(
+        run(&["import", document, "--store", store], &[]).status.code(),
+        Some(0)
+    );
+    let mut dev = Dev::start(&["--store", store]);
+    assert_eq!(
+        dev.lines.next().unwrap().unwrap(),
+        "project Seven: token phc_seven"
+    );
+    dev.signal("-TERM");
+    assert_eq!(dev.exit_code(), Some(0));
+}
+
+#[test]
+fn a_document_that_cannot_be_imported_is_1() {
+    let directory = tempfile::tempdir().unwrap();
+    let document = directory.path().join("project.json");
+    std::fs::write(&document, r#"{"team": {"api_token": 5}}"#).unwrap();
+    let store = directory.path().join("flags.sqlite");
+    let (store, document) = (store.to_str().unwrap(), document.to_str().unwrap());
+    assert_eq!(
+        run(&["import", document, "--store", store], &[]).status.code(),
+        Some(1)
+    );
+    let output = run(&["dev", "--address", "127.0.0.1:0", "--project", document], &[]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("api_token"));
+}
+
+#[test]
+fn an_address_in_use_is_named() {
+    let dev = Dev::start(&[]);
+    let address = dev.address.to_string();
+    let output = run(&["dev", "--address", &address], &[]);
+    assert_eq!(output.status.code(), Some(1));
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(text.contains(&format!("cannot listen on {address}")), "{text}");
 }

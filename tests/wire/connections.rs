@@ -53,7 +53,7 @@ fn close_is_honoured_and_old_clients_are_served() {
 
 #[test]
 fn slow_headers_are_cut_and_idle_connections_are_not() {
-    let server = Harness::start(&[("HEADER_READ_TIMEOUT_MS", "500")]);
+    let server = Harness::start(&[("HEADER_READ_TIMEOUT_MS", "1000")]);
     let mut idle = server.client();
     assert_eq!(idle.request("GET /", &[], b"").status, 200);
     let mut silent = server.client();

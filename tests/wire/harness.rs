@@ -19,6 +19,7 @@ use crate::client::Client;
 /// A running server; dropping it ends it.
 pub struct Harness {
     pub address: SocketAddr,
+    pub app: Arc<AppState>,
     stop: Option<oneshot::Sender<()>>,
     serving: Option<JoinHandle<Drained>>,
     runtime: Runtime,
@@ -51,9 +52,10 @@ impl Harness {
         let server = runtime.block_on(Server::bind(&config.server)).unwrap();
         let address = server.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
-        let serving = runtime.spawn(server.run(app, async { drop(stopped.await) }));
+        let serving = runtime.spawn(server.run(Arc::clone(&app), async { drop(stopped.await) }));
         Self {
             address,
+            app,
             stop: Some(stop),
             serving: Some(serving),
             runtime,
@@ -63,6 +65,11 @@ impl Harness {
     /// A new connection.
     pub fn client(&self) -> Client {
         Client::connect(self.address)
+    }
+
+    /// Runs a future of the server's to its end.
+    pub fn wait_for<F: Future>(&self, future: F) -> F::Output {
+        self.runtime.block_on(future)
     }
 
     /// Tells the server to end, without waiting for it.
