@@ -4,6 +4,19 @@
 //! specification leaves to the clock or to a library (best-effort date forms, object key order, exponents of
 //! large floats, unknown timezones, empty anonymous ids, person metadata).
 
+/// One element of a constant JSON list; the list is made once.
+macro_rules! choose {
+    ($random:expr, $values:tt) => {{
+        static VALUES: std::sync::LazyLock<Vec<serde_json::Value>> =
+            std::sync::LazyLock::new(|| match serde_json::json!($values) {
+                serde_json::Value::Array(values) => values,
+                other => vec![other],
+            });
+        $random.pick(&VALUES).clone()
+    }};
+}
+use choose;
+
 mod align;
 mod cohorts;
 mod filters;
@@ -88,9 +101,9 @@ fn person_properties(random: &mut Prng, flag_keys: &[String]) -> Map<String, Val
     }
     for key in flag_keys {
         if random.chance(25) {
-            let value = vocabulary::choose(
+            let value = choose!(
                 random,
-                &json!(["true", "true", true, "True", "false", false, null, ["true"]]),
+                ["true", "true", true, "True", "false", false, null, ["true"]]
             );
             properties.insert(format!("$feature_enrollment/{key}"), value);
         }
@@ -100,7 +113,7 @@ fn person_properties(random: &mut Prng, flag_keys: &[String]) -> Map<String, Val
 
 fn stored_person(random: &mut Prng, flag_keys: &[String]) -> StoredPerson {
     let properties = if random.chance(3) {
-        vocabulary::choose(random, &json!([null, [1], "text"]))
+        choose!(random, [null, [1], "text"])
     } else {
         Value::Object(person_properties(random, flag_keys))
     };
@@ -133,8 +146,8 @@ fn groups(random: &mut Prng) -> Map<String, Value> {
         if random.chance(share) {
             let key = match random.weighted(&[60, 25, 15]) {
                 0 => json!(format!("org-{}", random.below(20))),
-                1 => vocabulary::choose(random, &json!([42, 42.0, "user-61", -7])),
-                _ => vocabulary::choose(random, &json!(["", true, null, ["x"], {"a": 1}])),
+                1 => choose!(random, [42, 42.0, "user-61", -7]),
+                _ => choose!(random, ["", true, null, ["x"], {"a": 1}]),
             };
             groups.insert(name.to_owned(), key);
         }

@@ -11,6 +11,7 @@
 )]
 
 pub mod cohorts;
+pub mod compare;
 pub mod conditions;
 pub mod dates;
 pub mod dependencies;
@@ -31,6 +32,7 @@ pub mod text;
 pub mod trace;
 pub mod versions;
 
+pub use compare::differences;
 pub use evaluate::{evaluate, evaluate_as, evaluate_traced};
 pub use minimise::{golden, minimise};
 pub use model::Case;

@@ -1,6 +1,6 @@
 //! Property operators, `evaluation.md` 12.
 
-use fancy_regex::RegexBuilder;
+use fancy_regex::{Expr, RegexBuilder};
 use serde_json::Value;
 
 use super::dates::{self, Clock};
@@ -137,7 +137,17 @@ fn contains_any(value: &Value, property: &Value) -> bool {
 
 /// 12.5; none for an invalid pattern or too many steps.
 fn pattern_found(value: &Value, property: &Value) -> Option<bool> {
-    RegexBuilder::new(&text(value))
+    let pattern = text(value);
+    // The regex syntax of 12.5 has no range that counts down (`a{2,1}`); this library would accept one.
+    let counts_down = |node: &Expr| matches!(node, Expr::Repeat { lo, hi, .. } if hi < lo);
+    if Expr::parse_tree(&pattern)
+        .ok()?
+        .expr
+        .has_descendant_or_self(counts_down)
+    {
+        return None;
+    }
+    RegexBuilder::new(&pattern)
         .backtrack_limit(BACKTRACK_STEPS)
         .build()
         .ok()?

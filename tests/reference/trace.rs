@@ -19,4 +19,13 @@ impl Trace {
             counts.1 += 1;
         }
     }
+
+    /// Adds the counts of another evaluation.
+    pub fn merge(&mut self, other: Self) {
+        for (operator, (matched, missed)) in other.operators {
+            let counts = self.operators.entry(operator).or_default();
+            counts.0 += matched;
+            counts.1 += missed;
+        }
+    }
 }

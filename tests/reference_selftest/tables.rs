@@ -229,3 +229,19 @@ fn versions_are_padded_and_stripped() {
         assert!(version(&json!(pair[0])) < version(&json!(pair[1])), "{pair:?}");
     }
 }
+
+#[test]
+fn patterns_that_cannot_be_decided_match_under_neither_operator() {
+    let clock = Clock::new(DEFAULT_NOW, None);
+    let long = format!("{}b", "a".repeat(40));
+    // A range that counts down is no syntax; the other one needs more than 10,000 steps.
+    for (pattern, text) in [("a{2,1}", "aa"), ("^(a|aa)+\\1c$", long.as_str())] {
+        for operator in ["regex", "not_regex"] {
+            let filter = json!({"key": "p", "type": "person", "operator": operator, "value": pattern});
+            let mut properties = Properties::default();
+            properties.values.insert("p".to_owned(), json!(text));
+            let verdict = operators::apply(Filter(&filter), &properties, &clock);
+            assert_eq!(verdict, Verdict::Error, "{operator} {pattern}");
+        }
+    }
+}

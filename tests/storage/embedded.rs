@@ -144,10 +144,7 @@ async fn what_was_imported_before_opening_is_no_news() {
     let second = EmbeddedStore::open(first.path()).expect("opens");
     let mut changed = suite::project();
     changed["team"]["timezone"] = json!("UTC");
-    changed["team"]["api_token"] = json!("phc_suite");
-    let mut other = json!({ "team": { "api_token": "phc_second" } });
-    other["flags"] = json!([]);
-    second.seed(&other);
+    second.seed(&json!({ "team": { "api_token": "phc_second" } }));
     assert_eq!(second.changed().await.expect("the store answers"), ["phc_second"]);
     second.seed(&changed);
     assert_eq!(second.changed().await.expect("the store answers"), [TOKEN]);
@@ -192,7 +189,9 @@ fn files_that_are_not_ours_are_refused_and_kept() {
         .expect("open")
         .execute_batch("CREATE TABLE theirs (id)")
         .expect("table");
+    let before = std::fs::read(&foreign).expect("read");
     assert!(matches!(refusal(&foreign), OpenError::Foreign(_)));
+    assert_eq!(std::fs::read(&foreign).expect("read"), before);
 
     let newer = directory.path().join("newer.sqlite");
     drop(EmbeddedStore::open(&newer).expect("made"));

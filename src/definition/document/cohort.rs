@@ -43,6 +43,7 @@ pub(super) fn read(
     for ignored in IGNORED_KEYS {
         object.take(ignored);
     }
+    let problems_before = notes.problems.len();
     let filters = object.take("filters");
     if let Some(raw) = filters
         && let Some(value) = value_of(&path.key("filters"), raw, notes)
@@ -69,6 +70,13 @@ pub(super) fn read(
             &path.key("members"),
             "members",
             "no members, because is_static is not true",
+        );
+    }
+    if cohort.id.is_none() && cohort.name.is_none() && notes.problems.len() == problems_before {
+        notes.problem(
+            path,
+            raw.get(),
+            "an id, or a name by which the cohort is found again",
         );
     }
     object.finish(notes);

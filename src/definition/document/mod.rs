@@ -17,6 +17,7 @@ mod property;
 mod references;
 mod team;
 mod types;
+mod unique;
 
 pub use notes::{ImportProblem, ImportWarning, Notes, PROBLEMS_MAX};
 pub use parse::{DOCUMENT_BYTES_MAX, Documents, parse};

@@ -1,7 +1,5 @@
 //! Bytes to documents: one object, an array of objects, or one object a line.
 
-use std::collections::HashMap;
-
 use serde_json::value::RawValue;
 
 use super::notes::Notes;
@@ -9,7 +7,7 @@ use super::object::{Object, elements_of, integer_of, text_of};
 use super::path::Path;
 use super::references::References;
 use super::types::ProjectDocument;
-use super::{cohort, flag, key, person, team};
+use super::{cohort, flag, key, person, team, unique};
 
 /// Longest input that is read. Five hundred projects of realistic size are below a tenth of it.
 pub const DOCUMENT_BYTES_MAX: usize = 256 * 1024 * 1024;
@@ -149,15 +147,18 @@ fn read_document(path: &Path<'_>, raw: &RawValue, notes: &mut Notes) -> Option<P
     }
     let groups_path = path.key("groups");
     for (position, raw) in object.array("groups", notes).into_iter().enumerate() {
-        document
-            .groups
-            .extend(person::read_group(&groups_path.index(position), raw, notes));
+        document.groups.extend(person::read_group(
+            &groups_path.index(position),
+            raw,
+            position,
+            notes,
+        ));
     }
     let persons_path = path.key("persons");
     for (position, raw) in object.array("persons", notes).into_iter().enumerate() {
         document
             .persons
-            .extend(person::read(&persons_path.index(position), raw, notes));
+            .extend(person::read(&persons_path.index(position), raw, position, notes));
     }
     if let Some(raw) = object.take("personal_api_key") {
         document
@@ -178,7 +179,7 @@ fn read_document(path: &Path<'_>, raw: &RawValue, notes: &mut Notes) -> Option<P
     document.quota_limited.dedup();
     object.finish(notes);
 
-    check_unique(&document, notes);
+    unique::check(&document, notes);
     references.check(&document, notes);
     Some(document)
 }
@@ -211,82 +212,6 @@ fn read_group_types(path: &Path<'_>, raw: &RawValue, notes: &mut Notes) -> Vec<(
     }
     types.sort();
     types
-}
-
-/// Reports what may stand only once in a document.
-fn check_unique(document: &ProjectDocument, notes: &mut Notes) {
-    let mut once = Once {
-        path: &document.path,
-        seen: HashMap::new(),
-    };
-    for flag in &document.flags {
-        once.check(
-            "flag key",
-            &flag.key,
-            format!(".flags[{}].key", flag.position),
-            notes,
-        );
-        if let Some(id) = flag.id {
-            once.check(
-                "flag id",
-                &id.to_string(),
-                format!(".flags[{}].id", flag.position),
-                notes,
-            );
-        }
-    }
-    for cohort in &document.cohorts {
-        let place = format!(".cohorts[{}]", cohort.position);
-        match (cohort.id, &cohort.name) {
-            (Some(id), _) => once.check("cohort id", &id.to_string(), format!("{place}.id"), notes),
-            (None, Some(name)) => once.check(
-                "name of a cohort without id",
-                name,
-                format!("{place}.name"),
-                notes,
-            ),
-            (None, None) => document.problem(
-                &place,
-                "",
-                "an id, or a name by which the cohort is found again",
-                notes,
-            ),
-        }
-    }
-    for (position, group) in document.groups.iter().enumerate() {
-        let identity = format!("{} {}", group.group_type_index, group.group_key);
-        once.check(
-            "group type index and group key",
-            &identity,
-            format!(".groups[{position}]"),
-            notes,
-        );
-    }
-    for (position, person) in document.persons.iter().enumerate() {
-        for (place, distinct_id) in person.distinct_ids.iter().enumerate() {
-            let path = format!(".persons[{position}].distinct_ids[{place}]");
-            once.check("distinct id", distinct_id, path, notes);
-        }
-        if let Some(uuid) = &person.uuid {
-            once.check("person uuid", uuid, format!(".persons[{position}].uuid"), notes);
-        }
-    }
-}
-
-struct Once<'d> {
-    path: &'d str,
-    seen: HashMap<(&'static str, String), String>,
-}
-
-impl Once<'_> {
-    fn check(&mut self, what: &'static str, value: &str, place: String, notes: &mut Notes) {
-        if let Some(first) = self.seen.get(&(what, value.to_owned())) {
-            let expected = format!("a {what} other than that of {}{first}", self.path);
-            notes.problem_at(format!("{}{place}", self.path), value, expected);
-        } else {
-            self.seen.insert((what, value.to_owned()), place);
-        }
-    }
 }
 
 /// Reads an integer element, for arrays of ids.

@@ -8,7 +8,12 @@ use super::parse::{GROUP_TYPE_INDEX_MAX, KEY_CHARS_MAX};
 use super::path::Path;
 use super::types::{DocumentGroup, DocumentPerson};
 
-pub(super) fn read(path: &Path<'_>, raw: &RawValue, notes: &mut Notes) -> Option<DocumentPerson> {
+pub(super) fn read(
+    path: &Path<'_>,
+    raw: &RawValue,
+    position: usize,
+    notes: &mut Notes,
+) -> Option<DocumentPerson> {
     let mut object = Object::open(path, raw, notes)?;
     let problems_before = notes.problems.len();
     let distinct_ids = object.texts("distinct_ids", KEY_CHARS_MAX, notes);
@@ -22,6 +27,7 @@ pub(super) fn read(path: &Path<'_>, raw: &RawValue, notes: &mut Notes) -> Option
     let overrides_path = path.key("hash_key_overrides");
     let overrides = object.take("hash_key_overrides");
     let person = DocumentPerson {
+        position,
         distinct_ids: distinct_ids.unwrap_or_default(),
         properties: object.json_object("properties", notes).map(str::to_owned),
         uuid: object.uuid("uuid", notes),
@@ -71,13 +77,19 @@ fn read_overrides(path: &Path<'_>, raw: &RawValue, notes: &mut Notes) -> Vec<(St
     overrides
 }
 
-pub(super) fn read_group(path: &Path<'_>, raw: &RawValue, notes: &mut Notes) -> Option<DocumentGroup> {
+pub(super) fn read_group(
+    path: &Path<'_>,
+    raw: &RawValue,
+    position: usize,
+    notes: &mut Notes,
+) -> Option<DocumentGroup> {
     let mut object = Object::open(path, raw, notes)?;
     let index = object.required_integer("group_type_index", 0, GROUP_TYPE_INDEX_MAX, notes);
     let group_key = object.required_text("group_key", KEY_CHARS_MAX, notes);
     let properties = object.json_object("properties", notes).unwrap_or("{}").to_owned();
     object.finish(notes);
     Some(DocumentGroup {
+        position,
         group_type_index: i32::try_from(index?).ok()?,
         group_key: group_key?,
         properties,

@@ -142,6 +142,8 @@ pub struct DocumentCohort {
 /// A group row.
 #[derive(Debug)]
 pub struct DocumentGroup {
+    /// Place in `groups`.
+    pub position: usize,
     /// 0 to 5.
     pub group_type_index: i32,
     /// Key within the type.
@@ -153,6 +155,8 @@ pub struct DocumentGroup {
 /// A person with its distinct ids.
 #[derive(Debug, Default)]
 pub struct DocumentPerson {
+    /// Place in `persons`.
+    pub position: usize,
     /// At least one.
     pub distinct_ids: Vec<String>,
     /// Object as JSON text; absent leaves stored ones.

@@ -90,23 +90,37 @@ impl std::error::Error for OpenError {
 /// Makes or checks the file, and returns a first connection to it.
 pub(super) fn create(path: &Path) -> Result<Connection, OpenError> {
     check_directory(path)?;
-    let mut connection = connect(path).map_err(|source| classify(path, source))?;
-    prepare_schema(&mut connection, path)?;
+    let failed = |source| classify(path, source);
+    let mut connection = open_file(path).map_err(failed)?;
+    // Before any setting: some of them are written into the file, which may not be ours.
+    check_owner(&connection, path)?;
+    configure(&connection).map_err(failed)?;
+    create_tables(&mut connection).map_err(failed)?;
     Ok(connection)
 }
 
 /// Another connection to a file that `create` has checked.
 pub(super) fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = open_file(path)?;
+    configure(&connection)?;
+    Ok(connection)
+}
+
+fn open_file(path: &Path) -> rusqlite::Result<Connection> {
     let flags =
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
+    Ok(connection)
+}
+
+fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "journal_mode", "wal")?;
     // With a write-ahead log this loses at most the last transactions on power failure, never the file.
     connection.pragma_update(None, "synchronous", "normal")?;
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
-    Ok(connection)
+    Ok(())
 }
 
 /// SQLite needs to make files beside its own; its own message for that does not say so.
@@ -120,9 +134,10 @@ fn check_directory(path: &Path) -> Result<(), OpenError> {
         .tempfile_in(directory)
     {
         Ok(_) => Ok(()),
-        Err(source) => Err(OpenError::Directory {
+        // The error names the file that was tried; its kind alone says what is wrong with the directory.
+        Err(error) => Err(OpenError::Directory {
             path: path.to_owned(),
-            source,
+            source: error.kind().into(),
         }),
     }
 }
@@ -137,31 +152,23 @@ fn classify(path: &Path, source: rusqlite::Error) -> OpenError {
     }
 }
 
-fn prepare_schema(connection: &mut Connection, path: &Path) -> Result<(), OpenError> {
+fn pragma(connection: &Connection, name: &str) -> rusqlite::Result<i64> {
+    connection.pragma_query_value(None, name, |row| row.get(0))
+}
+
+fn is_empty(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.query_row("SELECT NOT EXISTS (SELECT 1 FROM sqlite_schema)", [], |row| {
+        row.get(0)
+    })
+}
+
+fn check_owner(connection: &Connection, path: &Path) -> Result<(), OpenError> {
     let failed = |source| classify(path, source);
-    // Immediate, so that of two processes that start together one makes the tables and the other waits.
-    let transaction = connection
-        .transaction_with_behavior(TransactionBehavior::Immediate)
-        .map_err(failed)?;
-    let pragma = |name: &str| transaction.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
-    let version = pragma("user_version").map_err(failed)?;
-    let application_id = pragma("application_id").map_err(failed)?;
-    let tables: i64 = transaction
-        .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
-        .map_err(failed)?;
-    if tables == 0 {
-        transaction
-            .execute_batch(include_str!("schema.sql"))
-            .map_err(failed)?;
-        transaction
-            .pragma_update(None, "user_version", SCHEMA_VERSION)
-            .map_err(failed)?;
-        transaction
-            .pragma_update(None, "application_id", APPLICATION_ID)
-            .map_err(failed)?;
-        return transaction.commit().map_err(failed);
-    }
-    if application_id != APPLICATION_ID {
+    // One statement each, in this order: tables and marks appear together, so a file that is empty
+    // first and ours a moment later passes.
+    let empty = is_empty(connection).map_err(failed)?;
+    let version = pragma(connection, "user_version").map_err(failed)?;
+    if !empty && pragma(connection, "application_id").map_err(failed)? != APPLICATION_ID {
         return Err(OpenError::Foreign(path.to_owned()));
     }
     if version > SCHEMA_VERSION {
@@ -171,4 +178,15 @@ fn prepare_schema(connection: &mut Connection, path: &Path) -> Result<(), OpenEr
         });
     }
     Ok(())
+}
+
+/// Immediate, so that of two processes that start together one makes the tables and the other waits.
+fn create_tables(connection: &mut Connection) -> rusqlite::Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    if is_empty(&transaction)? {
+        transaction.execute_batch(include_str!("schema.sql"))?;
+        transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    }
+    transaction.commit()
 }

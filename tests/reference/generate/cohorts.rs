@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::filters;
-use super::vocabulary::{self, Kind, choose};
+use super::vocabulary::{self, Kind};
 use crate::reference::prng::Prng;
 
 /// Cohort ids run from 1 to this number; a few of them do not exist.
@@ -47,16 +47,16 @@ fn cohort(random: &mut Prng, id: i64) -> Value {
         }
     }
     if random.chance(20) {
-        cohort["cohort_type"] = choose(
+        cohort["cohort_type"] = choose!(
             random,
-            &json!([
+            [
                 "static",
                 "person_property",
                 "behavioral",
                 "realtime",
                 "analytical",
                 null
-            ]),
+            ]
         );
     }
     cohort
@@ -93,14 +93,11 @@ fn leaf(random: &mut Prng, id: i64) -> Value {
         // Mostly cohorts with lower ids: cycles stay rare.
         1 if id > 1 && random.chance(94) => filters::cohort(random, 1..=id - 1),
         1 => filters::cohort(random, 1..=COHORT_COUNT),
-        _ => choose(
-            random,
-            &json!([
-                {"type": "behavioral", "key": "$pageview", "value": "performed_event", "event_type": "events"},
-                {"type": "event", "key": "price", "value": 5, "operator": "gt"},
-                {"type": "lifecycle", "key": "x", "value": "new"}
-            ]),
-        ),
+        _ => choose!(random, [
+            {"type": "behavioral", "key": "$pageview", "value": "performed_event", "event_type": "events"},
+            {"type": "event", "key": "price", "value": 5, "operator": "gt"},
+            {"type": "lifecycle", "key": "x", "value": "new"}
+        ]),
     };
     if random.chance(25) {
         leaf["negation"] = json!(random.chance(85));

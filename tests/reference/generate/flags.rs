@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::cohorts::COHORT_COUNT;
 use super::filters;
-use super::vocabulary::{self, choose};
+use super::vocabulary::{self};
 use crate::reference::prng::Prng;
 
 const KEYS: [&str; 9] = [
@@ -67,26 +67,23 @@ fn flag(random: &mut Prng, id: usize, count: usize, key: &str) -> Value {
         flag["ensure_experience_continuity"] = json!(random.chance(90));
     }
     if random.chance(18) {
-        flag["evaluation_runtime"] = choose(
-            random,
-            &json!(["client", "server", "all", "Server", "edge", null]),
-        );
+        flag["evaluation_runtime"] = choose!(random, ["client", "server", "all", "Server", "edge", null]);
     }
     if random.chance(18) {
         let name = *random.pick(&["evaluation_contexts", "evaluation_contexts", "evaluation_tags"]);
         flag[name] = json!(vocabulary::contexts(random));
     }
     if random.chance(18) {
-        flag["bucketing_identifier"] = choose(
+        flag["bucketing_identifier"] = choose!(
             random,
-            &json!([
+            [
                 "device_id",
                 "device_id",
                 "device_id",
                 "distinct_id",
                 "cookie",
                 null
-            ]),
+            ]
         );
     }
     flag["filters"] = filters(random, id, count, key);
@@ -98,7 +95,7 @@ fn filters(random: &mut Prng, id: usize, count: usize, key: &str) -> Value {
     let groups: Vec<Value> = (0..groups).map(|_| condition(random, id, count)).collect();
     let mut filters = json!({"groups": groups});
     if random.chance(18) {
-        filters["aggregation_group_type_index"] = choose(random, &json!([0, 0, 0, 0, 0, 1, 2, 5]));
+        filters["aggregation_group_type_index"] = choose!(random, [0, 0, 0, 0, 0, 1, 2, 5]);
     } else if random.chance(20) {
         filters["aggregation_group_type_index"] = json!(null);
     }
@@ -111,13 +108,13 @@ fn filters(random: &mut Prng, id: usize, count: usize, key: &str) -> Value {
         filters["payloads"] = payloads(random);
     }
     if random.chance(12) {
-        filters["feature_enrollment"] = choose(random, &json!([true, true, true, false, null]));
+        filters["feature_enrollment"] = choose!(random, [true, true, true, false, null]);
     }
     if random.chance(12) {
         filters["super_groups"] = super_groups(random, key);
     }
     if random.chance(10) {
-        let share = choose(random, &json!([10, 10, 50, 92.5, 0, 100, 250, -5]));
+        let share = choose!(random, [10, 10, 50, 92.5, 0, 100, 250, -5]);
         filters["holdout"] = json!({"id": 7, "exclusion_percentage": share});
     } else if random.chance(3) {
         filters["holdout"] = json!(null);
@@ -126,7 +123,7 @@ fn filters(random: &mut Prng, id: usize, count: usize, key: &str) -> Value {
         filters["holdout_groups"] = holdout_groups(random);
     }
     if random.chance(15) {
-        filters["early_exit"] = choose(random, &json!([true, true, false, null]));
+        filters["early_exit"] = choose!(random, [true, true, false, null]);
     }
     if random.chance(3) {
         filters["version"] = json!(1);
@@ -154,10 +151,10 @@ fn condition(random: &mut Prng, id: usize, count: usize) -> Value {
         condition["rollout_percentage"] = rollout;
     }
     if random.chance(18) {
-        condition["variant"] = choose(random, &json!(["control", "test", "compact", "wide", null]));
+        condition["variant"] = choose!(random, ["control", "test", "compact", "wide", null]);
     }
     if random.chance(14) {
-        condition["aggregation_group_type_index"] = choose(random, &json!([null, null, 0, 0, 1, 5]));
+        condition["aggregation_group_type_index"] = choose!(random, [null, null, 0, 0, 1, 5]);
     }
     condition
 }
@@ -173,7 +170,7 @@ fn variants(random: &mut Prng) -> Vec<Value> {
 
 fn payloads(random: &mut Prng) -> Value {
     if random.chance(8) {
-        return choose(random, &json!([null, "text", [1], 5, {}]));
+        return choose!(random, [null, "text", [1], 5, {}]);
     }
     let mut payloads = json!({});
     for key in [
@@ -187,10 +184,7 @@ fn payloads(random: &mut Prng) -> Value {
         "false",
     ] {
         if random.chance(55) {
-            payloads[key] = choose(
-                random,
-                &json!(["{\"a\":1}", "on", 5, 5.0, true, false, ["x", null], {"b": {"c": 1}}, "ü\"\\", ""]),
-            );
+            payloads[key] = choose!(random, ["{\"a\":1}", "on", 5, 5.0, true, false, ["x", null], {"b": {"c": 1}}, "ü\"\\", ""]);
         }
     }
     payloads
@@ -206,7 +200,7 @@ fn super_groups(random: &mut Prng, key: &str) -> Value {
     let element = |random: &mut Prng, filters: &[Value]| {
         let mut element = json!({"properties": filters});
         if random.chance(40) {
-            element["rollout_percentage"] = choose(random, &json!([0, 50, null, 100, 100]));
+            element["rollout_percentage"] = choose!(random, [0, 50, null, 100, 100]);
         } else {
             element["rollout_percentage"] = json!(100);
         }
@@ -229,7 +223,7 @@ fn holdout_groups(random: &mut Prng) -> Value {
     if random.chance(8) {
         return json!([]);
     }
-    let mut element = json!({"properties": choose(random, &json!([[], [], [], null]))});
+    let mut element = json!({"properties": choose!(random, [[], [], [], null])});
     if random.chance(15) {
         element["properties"] = json!([filters::person(random)]);
     }
@@ -237,7 +231,7 @@ fn holdout_groups(random: &mut Prng) -> Value {
         element["rollout_percentage"] = rollout;
     }
     if random.chance(40) {
-        element["variant"] = choose(random, &json!(["holdout-3", "control", null]));
+        element["variant"] = choose!(random, ["holdout-3", "control", null]);
     }
     json!([element])
 }

@@ -1,5 +1,6 @@
 //! Importing project documents: all of them in one transaction, or nothing.
 
+mod clash;
 mod definitions;
 mod identity;
 mod keys;

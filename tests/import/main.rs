@@ -1,0 +1,6 @@
+//! Importing project documents into the embedded store.
+
+mod apply;
+mod command;
+mod refuse;
+mod support;
