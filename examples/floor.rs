@@ -1,7 +1,7 @@
 //! The floor of comparisons: a bare hyper server that reads a request and sends the same bytes to everyone.
 //!
-//! It has the runtime, the connection settings and the build profile of the real server, so the difference between the two
-//! is the cost of our own work.
+//! It has the runtime, the connection settings, the allocator and the build profile of the real server, and reads the same
+//! environment, so the difference between the two is the cost of our own work.
 //!
 //! ```text
 //! floor --address 127.0.0.1:0 --body FILE [--header 'name: value']...
@@ -14,12 +14,15 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use bytes::Bytes;
+use feature_flags::config::{Config, Environment};
+use feature_flags::server::runtime;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
+use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 
 #[global_allocator]
@@ -46,10 +49,13 @@ fn run() -> Result<(), Failure> {
     let (address, answer) = parse_options()?;
     // Every connection borrows it for as long as the process lives.
     let answer: &'static Answer = Box::leak(Box::new(answer));
-    tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()?
-        .block_on(serve(address, answer))
+    let settings = Config::read(&Environment)?.server;
+    let mut http1 = http1::Builder::new();
+    // As the server has it: no timer for each request, and a limited buffer.
+    http1
+        .header_read_timeout(None)
+        .max_buf_size(settings.header_bytes_max);
+    runtime::build(settings.worker_threads)?.block_on(serve(address, http1, answer))
 }
 
 fn parse_options() -> Result<(SocketAddr, Answer), Failure> {
@@ -73,20 +79,16 @@ fn parse_options() -> Result<(SocketAddr, Answer), Failure> {
     Ok((address.ok_or("--address is missing")?, Answer { headers, body }))
 }
 
-async fn serve(address: SocketAddr, answer: &'static Answer) -> Result<(), Failure> {
+async fn serve(address: SocketAddr, http1: http1::Builder, answer: &'static Answer) -> Result<(), Failure> {
     let listener = TcpListener::bind(address).await?;
     println!("listening on http://{}", listener.local_addr()?);
     loop {
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;
+        let service = service_fn(move |request| reply(request, answer));
+        let connection = http1.serve_connection(TokioIo::new(stream), service);
+        // A client that goes away ends its connection with an error; the next one is not concerned.
         tokio::spawn(async move {
-            let connection = hyper::server::conn::http1::Builder::new()
-                .timer(TokioTimer::new())
-                .serve_connection(
-                    TokioIo::new(stream),
-                    service_fn(move |request| reply(request, answer)),
-                );
-            // A client that goes away ends its connection with an error; the next one is not concerned.
             let _ = connection.await;
         });
     }

@@ -15,15 +15,16 @@ def target_dir():
     return Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 
 
-def release(examples=()):
-    """Builds the server and the named examples once; returns the folder that holds the server."""
+def release():
+    """Builds the server and all examples; returns the folder that holds the server.
+
+    Always both: with the examples come the features of development dependencies, and a build without them would
+    compile a good part of the dependencies a second time.
+    """
     given = os.environ.get("FEATURE_FLAGS_BIN")
     if given:
         return Path(given).resolve().parent
-    command = ["cargo", "build", "--release", "--quiet", "--bin", "feature-flags"]
-    for example in examples:
-        command += ["--example", example]
-    subprocess.run(command, cwd=ROOT, check=True)
+    subprocess.run(["cargo", "build", "--release", "--quiet", "--bins", "--examples"], cwd=ROOT, check=True)
     return target_dir() / "release"
 
 
@@ -35,4 +36,4 @@ def server_binary():
 
 def example_binary(name):
     """Path of an example binary; builds it unless the server binary was given."""
-    return release(examples=[name]) / "examples" / name
+    return release() / "examples" / name
