@@ -166,8 +166,8 @@ settings! {
 settings! {
     /// Evaluation.
     EvaluationSettings {
-        parallel_threshold: usize = "PARALLEL_EVAL_THRESHOLD", "100", between(0, 1_000_000),
-            "flags from which on one request is evaluated on several threads";
+        parallel_threshold: usize = "PARALLEL_EVAL_THRESHOLD", "0", between(0, 1_000_000),
+            "flags in a stage from which on one request is evaluated on several threads; 0: never";
         parallel_requests_max: usize = "MAX_CONCURRENT_BATCH_EVALS", "0", between(0, 100_000),
             "requests evaluated on several threads at once; 0: chosen from the number of threads";
         parallel_wait: Duration = "RAYON_SEMAPHORE_TIMEOUT_MS", "250", milliseconds(0, 600000),
