@@ -15,33 +15,50 @@ pub const HOLDOUT_PREFIX: &[u8] = b"holdout-";
 const TWO_BLOCKS_MAX: usize = 119;
 
 /// Hash of `prefix + identifier + salt` as a fraction of 1, both ends reachable.
-///
-/// The 60-bit integer is converted to binary64 first and then scaled: `double(2^60 - 1)` is exactly
-/// `2^60`, so the specified division is an exact multiplication by `2^-60`.
 #[must_use]
 pub fn hash(prefix: &[u8], identifier: &str, salt: &[u8]) -> f64 {
+    fraction(hash60(prefix, identifier.as_bytes(), salt))
+}
+
+/// The 60-bit integer is converted to binary64 first and then scaled: `double(2^60 - 1)` is exactly `2^60`, so
+/// the specified division is an exact multiplication by `2^-60`.
+fn fraction(bits: u64) -> f64 {
     const SCALE: f64 = 1.0 / (1u64 << 60) as f64;
-    hash60(prefix, identifier.as_bytes(), salt) as f64 * SCALE
+    bits as f64 * SCALE
 }
 
 /// First 60 bits of the digest.
 #[must_use]
 pub fn hash60(prefix: &[u8], identifier: &[u8], salt: &[u8]) -> u64 {
     let len = prefix.len() + identifier.len() + salt.len();
-    let mut state = INITIAL;
-    if len <= TWO_BLOCKS_MAX {
-        let mut blocks = [[0u8; 64]; 2];
-        let bytes = blocks.as_flattened_mut();
-        let (id_at, salt_at) = (prefix.len(), prefix.len() + identifier.len());
-        bytes[..id_at].copy_from_slice(prefix);
-        bytes[id_at..salt_at].copy_from_slice(identifier);
-        bytes[salt_at..len].copy_from_slice(salt);
-        bytes[len] = 0x80;
-        let used = if len < 56 { 1 } else { 2 };
-        bytes[used * 64 - 8..used * 64].copy_from_slice(&(len as u64 * 8).to_be_bytes());
-        compress(&mut state, &blocks[..used]);
-        return first60(state);
+    if len > TWO_BLOCKS_MAX {
+        return hash60_long(prefix, identifier, salt);
     }
+    let mut blocks = [[0u8; 64]; 2];
+    let bytes = blocks.as_flattened_mut();
+    let (id_at, salt_at) = (prefix.len(), prefix.len() + identifier.len());
+    bytes[..id_at].copy_from_slice(prefix);
+    bytes[id_at..salt_at].copy_from_slice(identifier);
+    bytes[salt_at..len].copy_from_slice(salt);
+    finish(&mut blocks, len)
+}
+
+/// Pads a message of at most two blocks, zero beyond `len`, and hashes it.
+fn finish(blocks: &mut [[u8; 64]; 2], len: usize) -> u64 {
+    let bytes = blocks.as_flattened_mut();
+    bytes[len] = 0x80;
+    let used = if len < 56 { 1 } else { 2 };
+    bytes[used * 64 - 8..used * 64].copy_from_slice(&(len as u64 * 8).to_be_bytes());
+    let mut state = INITIAL;
+    compress(&mut state, &blocks[..used]);
+    first60(state)
+}
+
+/// Messages of three blocks and more: long keys with long identifiers.
+#[cold]
+fn hash60_long(prefix: &[u8], identifier: &[u8], salt: &[u8]) -> u64 {
+    let len = prefix.len() + identifier.len() + salt.len();
+    let mut state = INITIAL;
     let mut block = [0u8; 64];
     let mut filled = 0;
     for mut piece in [prefix, identifier, salt] {

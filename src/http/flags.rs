@@ -17,6 +17,9 @@ use crate::wire::{BodyFormat, Kludges, decode};
 /// Longer tokens are refused without a lookup (`http.md` 7.2).
 const TOKEN_BYTES_MAX: usize = 200;
 
+/// An unusually large answer does not make later ones reserve as much.
+const ANSWER_BYTES_EXPECTED_MAX: usize = 256 * 1024;
+
 /// Answers one evaluation request (`http.md` 8.1).
 ///
 /// # Errors
@@ -27,7 +30,7 @@ pub async fn post(state: &AppState, call: FlagsCall<'_>, body: Bytes) -> Result<
     let RequestScratch {
         decode: memory,
         evaluation,
-        answer: out,
+        answer_bytes,
     } = &mut *loan;
 
     let format = BodyFormat {
@@ -86,14 +89,13 @@ pub async fn post(state: &AppState, call: FlagsCall<'_>, body: Bytes) -> Result<
         fragments: &snapshot.fragments,
         results: evaluation.results(),
     };
-    encode(
-        Shape::choose(call.is_decide, call.query.version),
-        Some(answer),
-        &envelope,
-        out,
-    );
-    // One copy, of the exact size: the buffer itself stays with the worker.
-    Ok(Bytes::copy_from_slice(out))
+    // The answer leaves in the buffer that it is written to: the one allocation here, of the size that the
+    // last answer of this scratch took.
+    let mut out = Vec::with_capacity(*answer_bytes);
+    let shape = Shape::choose(call.is_decide, call.query.version);
+    encode(shape, Some(answer), &envelope, &mut out);
+    *answer_bytes = out.len().min(ANSWER_BYTES_EXPECTED_MAX);
+    Ok(Bytes::from(out))
 }
 
 /// The project token: body, then query, then headers (`http.md` 7.1).

@@ -9,15 +9,13 @@ use crate::wire::scratch::DecodeScratch;
 /// Kept on a thread when idle; a burst of waiting requests does not leave more behind.
 const KEPT_PER_THREAD: usize = 64;
 
-/// What an answer buffer may keep between requests, bytes.
-const KEPT_ANSWER_BYTES: usize = 256 * 1024;
-
 /// Everything that one evaluation request writes to.
 #[derive(Default)]
 pub(super) struct RequestScratch {
     pub decode: DecodeScratch,
     pub evaluation: Scratch,
-    pub answer: Vec<u8>,
+    /// Size of the last answer.
+    pub answer_bytes: usize,
 }
 
 thread_local! {
@@ -55,8 +53,6 @@ impl Drop for Loan {
         let Some(mut scratch) = self.0.take() else { return };
         scratch.decode.shrink_to_cap();
         scratch.evaluation.shrink_to_cap();
-        scratch.answer.clear();
-        scratch.answer.shrink_to(KEPT_ANSWER_BYTES);
         // Not at the end of the thread, when its storage is gone.
         let _ = IDLE.try_with(|idle| {
             let mut idle = idle.borrow_mut();

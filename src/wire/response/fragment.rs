@@ -48,6 +48,9 @@ impl Span {
     }
 }
 
+/// The outcome of a flag that is off, behind every head too.
+const OFF_TEXT: &str = "null},\"enabled\":false,\"variant\":null,";
+
 /// Outcomes at the front of the table that every flag shares.
 const OFF: usize = 0;
 const FAILED: usize = 1;
@@ -74,7 +77,17 @@ impl Fragments {
 
     /// Appends `"key":{…` up to and including the variant, ready for the reason.
     pub fn write_record(&self, flag: usize, value: FlagValue, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.bytes[self.flags[flag].head.range()]);
+        let fragments = &self.flags[flag];
+        if value == FlagValue::Off {
+            // Head and outcome stand side by side: the most common answer is one copy.
+            let span = Span {
+                from: fragments.head.from,
+                to: fragments.head.to + OFF_TEXT.len() as u32,
+            };
+            out.extend_from_slice(&self.bytes[span.range()]);
+            return;
+        }
+        out.extend_from_slice(&self.bytes[fragments.head.range()]);
         out.extend_from_slice(&self.bytes[self.outcome(flag, value).text.range()]);
     }
 
@@ -201,6 +214,7 @@ impl Builder {
         }
         self.bytes.push_str(",\"payload\":");
         let head = Span { from, to: self.at() };
+        self.bytes.push_str(OFF_TEXT);
 
         let outcomes = self.outcomes.len() as u32;
         match flag.payload.as_deref() {
