@@ -9,13 +9,14 @@ use serde_json::Value;
 use sonic_rs::JsonValueTrait;
 
 use super::bitset::BitSet;
+use super::bucket::{Bucket, Rollout};
 use super::cohort::Cohorts;
 use super::graph::{Graph, Precomputed, Resolution};
 use super::matcher::Matcher;
 use super::outcome::{FlagIndex, Reason, VariantIndex};
 use super::project::{
-    Bucket, CohortFilter, CompileWarning, CompiledProject, Condition, Dependencies, EarlyAccess, Filter,
-    Filterable, Flag, Holdout, Needs, Rollout, Wanted,
+    CohortFilter, CompileWarning, CompiledProject, Condition, Dependencies, EarlyAccess, Filter, Filterable,
+    Flag, Holdout, Needs, Wanted,
 };
 use super::property::{GroupIndex, PropertyTable, SlotIndex};
 use super::selection::{RUNTIMES, Selection};
@@ -477,7 +478,7 @@ impl<'p> Compiler<'p> {
             filters,
             cohort_filters,
             aggregation,
-            rollout: rollout(set.rollout_percentage),
+            rollout: Rollout::from_percentage(set.rollout_percentage),
             position: position as u32,
         }
     }
@@ -621,7 +622,7 @@ impl<'p> Compiler<'p> {
         };
         let mut condition = self.condition(flag, &person, 0, None);
         (condition.filters, condition.cohort_filters) = self.filters(set, None);
-        condition.rollout = rollout(set.rollout_percentage);
+        condition.rollout = Rollout::from_percentage(set.rollout_percentage);
         self.conditions.push(condition);
         EarlyAccess::Super {
             condition: self.conditions.len() as u32 - 1,
@@ -738,14 +739,6 @@ fn holdout_text(id: i64) -> String {
 
 fn enrollment_property(key: &str) -> String {
     format!("$feature_enrollment/{key}")
-}
-
-fn rollout(share: Option<f64>) -> Rollout {
-    match share {
-        // Exactly 100: the identifier is not even looked at (11.5).
-        None | Some(100.0) => Rollout::All,
-        Some(share) => Rollout::UpTo(share / 100.0),
-    }
 }
 
 /// Every variant text that a flag can answer with, each once, hashed variants first, and their number.

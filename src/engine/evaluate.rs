@@ -5,13 +5,12 @@
 use rayon::prelude::*;
 
 use super::bitset::BitSet;
+use super::bucket::{Rollout, choose_variant};
 use super::cohort::{CohortFacts, CohortMemo};
 use super::hash::{HOLDOUT_PREFIX, VARIANT_SALT, hash};
 use super::matcher::Clock;
 use super::outcome::{FlagIndex, FlagResult, FlagValue, Reason, VariantIndex};
-use super::project::{
-    CohortFilter, CompiledProject, Condition, EarlyAccess, Filter, Flag, Holdout, Rollout, Wanted,
-};
+use super::project::{CohortFilter, CompiledProject, Condition, EarlyAccess, Filter, Flag, Holdout, Wanted};
 use super::property::{GroupIndex, SlotSource, Slots};
 use super::selection::Selection;
 use super::value::PropertyValue;
@@ -339,9 +338,7 @@ impl Evaluator<'_, '_, '_> {
             Holdout::Object { rollout, .. } | Holdout::Legacy { rollout, .. } => *rollout,
         };
         let identifier = self.identifier(flag, flag.group, None);
-        if let Rollout::UpTo(share) = rollout
-            && hash(HOLDOUT_PREFIX, identifier, b"") > share
-        {
+        if rollout != Rollout::All && !rollout.includes(hash(HOLDOUT_PREFIX, identifier, b"")) {
             return None;
         }
         match flag.holdout {
@@ -442,9 +439,9 @@ impl Evaluator<'_, '_, '_> {
                 other => return other,
             }
         }
-        let Rollout::UpTo(share) = condition.rollout else {
+        if condition.rollout == Rollout::All {
             return ConditionOutcome::Match;
-        };
+        }
         let hash = match *rollout_hash {
             Some((aggregation, hash)) if aggregation == condition.aggregation => hash,
             _ => {
@@ -459,7 +456,7 @@ impl Evaluator<'_, '_, '_> {
                 value
             }
         };
-        if hash <= share {
+        if condition.rollout.includes(hash) {
             ConditionOutcome::Match
         } else {
             ConditionOutcome::OutsideRollout
@@ -589,8 +586,5 @@ fn variant_of(flag: &Flag, identifier: &str) -> Option<VariantIndex> {
     } else {
         hash(&flag.hash_prefix, identifier, VARIANT_SALT)
     };
-    flag.buckets
-        .iter()
-        .find(|bucket| value < bucket.boundary)
-        .map(|bucket| bucket.variant)
+    choose_variant(&flag.buckets, value)
 }

@@ -5,6 +5,7 @@
 //! storage, and evaluates. The engine knows no HTTP, runtime or database.
 
 mod bitset;
+mod bucket;
 mod cohort;
 mod compile;
 mod date;
@@ -23,6 +24,7 @@ pub mod value;
 mod version;
 
 pub use bitset::BitSet;
+pub use bucket::Rollout;
 pub use compile::compile;
 pub use date::Instant;
 pub use evaluate::{EvaluationContext, EvaluationScratch, EvaluationSummary, GroupKey, Parallelism};

@@ -7,6 +7,7 @@ use ahash::RandomState;
 use jiff::tz::TimeZone;
 
 use super::bitset::BitSet;
+use super::bucket::{Bucket, Rollout, choose_variant};
 use super::cohort::{CohortIndex, Cohorts};
 use super::graph::{Graph, Precomputed};
 use super::matcher::Matcher;
@@ -97,13 +98,6 @@ pub struct Flag {
     pub(super) needs: Needs,
 }
 
-/// One hashed variant: chosen when the hash is below the boundary.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Bucket {
-    pub boundary: f64,
-    pub variant: VariantIndex,
-}
-
 /// One condition set.
 #[derive(Debug)]
 pub(super) struct Condition {
@@ -114,15 +108,6 @@ pub(super) struct Condition {
     pub pinned: Option<VariantIndex>,
     /// Stored position.
     pub position: u32,
-}
-
-/// Share of identifiers inside.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Rollout {
-    /// Exactly 100: no hash.
-    All,
-    /// Inside when the hash is at most this.
-    UpTo(f64),
 }
 
 /// A filter of a condition, cohort filters apart.
@@ -224,6 +209,14 @@ pub enum CompileWarning {
         /// As stored.
         name: Box<str>,
     },
+}
+
+impl Flag {
+    /// The variant text that a variant hash selects (`evaluation.md` 11.6).
+    #[must_use]
+    pub fn variant_of_hash(&self, hash: f64) -> Option<&str> {
+        choose_variant(&self.buckets, hash).map(|variant| &*self.variants[usize::from(variant.0)])
+    }
 }
 
 impl CompiledProject {
