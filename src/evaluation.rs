@@ -3,6 +3,7 @@
 //!
 //! The only await is in gathering, and most requests skip it. Knows no HTTP; the store is a port.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -26,7 +27,7 @@ pub struct EvaluationSettings {
     /// `SKIP_WRITES`: continuity rows are read, never written.
     pub skip_writes: bool,
     /// Where large stages are evaluated in parallel; `None`: nowhere.
-    pub pool: Option<EvaluationPool>,
+    pub pool: Option<Arc<EvaluationPool>>,
 }
 
 /// Threads for large stages, and how many requests may use them at a time.

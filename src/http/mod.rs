@@ -122,6 +122,7 @@ fn evaluation_settings(config: &Config) -> EvaluationSettings {
             settings.parallel_threshold,
             settings.parallel_requests_max,
             settings.parallel_wait,
-        ),
+        )
+        .map(Arc::new),
     }
 }

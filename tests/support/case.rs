@@ -1,6 +1,7 @@
 //! Runs a golden case through the real evaluation, with an in-memory person store.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use feature_flags::context::{
@@ -247,7 +248,8 @@ pub fn run_compiled(case: &Value, compiled: &CompiledProject, threshold: usize) 
         skip_writes: true,
         pool: (threshold < usize::MAX)
             .then(|| EvaluationPool::new(threshold, 0, Duration::ZERO))
-            .flatten(),
+            .flatten()
+            .map(Arc::new),
     };
     let store = store(case);
     let mut scratch = Scratch::default();

@@ -1,0 +1,218 @@
+//! Allocations of warm requests, counted: none inside decode, plan, evaluate and encode.
+//!
+//! One test function: the counter is the process's, and a second test would be counted too.
+
+#[path = "../benches/support/workload.rs"]
+#[allow(dead_code, reason = "shared with benches and examples")]
+mod workload;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use feature_flags::engine::ContinuityLookups;
+use feature_flags::evaluation::{EvaluationSettings, Scratch};
+use feature_flags::snapshot::ProjectSnapshot;
+use feature_flags::wire::query::Compression;
+use feature_flags::wire::response::Shape;
+use feature_flags::wire::scratch::DecodeScratch;
+use feature_flags::wire::{BodyFormat, Kludges, decode};
+use serde_json::{Value, json};
+
+/// Counts calls that take memory.
+struct Counting;
+
+static TAKEN: AtomicU64 = AtomicU64::new(0);
+
+// SAFETY: every call is handed to the system allocator unchanged; counting touches no memory of the caller.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        TAKEN.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller's obligations are passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the pointer came from `alloc` above, that is from the system allocator.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        TAKEN.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: as for `dealloc`.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn allocations(work: impl FnOnce()) -> u64 {
+    let before = TAKEN.load(Ordering::Relaxed);
+    work();
+    TAKEN.load(Ordering::Relaxed) - before
+}
+
+/// Allocations of each stage over all bodies, after a first pass that warms every buffer.
+fn stages(snapshot: &ProjectSnapshot, bodies: &[Vec<u8>], format: BodyFormat<'_>, shape: Shape) -> [u64; 3] {
+    let mut memory = DecodeScratch::new();
+    let mut evaluation = Scratch::default();
+    let mut answer = Vec::new();
+    let settings = EvaluationSettings {
+        continuity_lookups: ContinuityLookups::WhenItMatters,
+        skip_writes: false,
+        pool: None,
+    };
+    let mut counts = [0; 3];
+    for pass in 0..2 {
+        for body in bodies {
+            let mut decoded = None;
+            let in_decode = allocations(|| {
+                decoded = decode(&mut memory, body, format, &mut Kludges::default()).ok();
+            });
+            let decoded = decoded.expect("every body here is a request");
+            let request = decoded.request();
+            let mut errors = true;
+            let in_evaluate = allocations(|| {
+                errors = workload::evaluate_now(snapshot, &request, &settings, &mut evaluation).errors;
+            });
+            assert!(!errors && !evaluation.results().is_empty());
+            let in_encode =
+                allocations(|| workload::encode_answer(snapshot, &evaluation, errors, shape, &mut answer));
+            if pass == 1 {
+                counts[0] += in_decode;
+                counts[1] += in_evaluate;
+                counts[2] += in_encode;
+            }
+        }
+    }
+    counts
+}
+
+fn gzip(body: &[u8]) -> Vec<u8> {
+    let mut compressor = libdeflater::Compressor::new(libdeflater::CompressionLvl::default());
+    let mut out = vec![0; compressor.gzip_compress_bound(body.len())];
+    let length = compressor
+        .gzip_compress(body, &mut out)
+        .expect("the bound is enough");
+    out.truncate(length);
+    out
+}
+
+fn base64(body: &[u8]) -> Vec<u8> {
+    base64_simd::STANDARD.encode_to_string(body).into_bytes()
+}
+
+fn form(body: &[u8]) -> Vec<u8> {
+    let text = base64_simd::STANDARD.encode_to_string(body);
+    format!(
+        "data={}",
+        text.replace('+', "%2B").replace('/', "%2F").replace('=', "%3D")
+    )
+    .into_bytes()
+}
+
+/// A flag for every operator family, cohorts, groups, dependencies and contexts, and requests that bring every
+/// property along.
+fn rich() -> (ProjectSnapshot, Vec<Vec<u8>>) {
+    let filters = [
+        json!({"key": "plan", "type": "person", "operator": "exact", "value": ["pro", "free"]}),
+        json!({"key": "plan", "type": "person", "operator": "is_not", "value": "pro"}),
+        json!({"key": "name", "type": "person", "operator": "icontains", "value": "PERSON"}),
+        json!({"key": "name", "type": "person", "operator": "not_icontains_multi", "value": ["x", "y"]}),
+        json!({"key": "name", "type": "person", "operator": "starts_with", "value": "per"}),
+        json!({"key": "email", "type": "person", "operator": "ends_with", "value": ".com"}),
+        json!({"key": "email", "type": "person", "operator": "regex", "value": "^[a-z0-9-]+@example\\.com$"}),
+        json!({"key": "seats", "type": "person", "operator": "gt", "value": 10}),
+        json!({"key": "seats", "type": "person", "operator": "exact", "value": 10}),
+        json!({"key": "seats", "type": "person", "operator": "between", "value": [1, 30]}),
+        json!({"key": "app_version", "type": "person", "operator": "semver_gte", "value": "1.4.0"}),
+        json!({"key": "app_version", "type": "person", "operator": "semver_caret", "value": "2.0.0"}),
+        json!({"key": "signed_up", "type": "person", "operator": "is_date_after", "value": "-30d"}),
+        json!({"key": "signed_up", "type": "person", "operator": "is_date_before", "value": "2025-01-01"}),
+        json!({"key": "is_staff", "type": "person", "operator": "exact", "value": "true"}),
+        json!({"key": "$os_name", "type": "person", "operator": "is_set"}),
+        json!({"key": "$initial_os", "type": "person", "operator": "is_not_set"}),
+    ];
+    let mut flags: Vec<Value> = filters
+        .iter()
+        .enumerate()
+        .map(|(at, filter)| {
+            json!({ "id": at + 1, "key": format!("operator-{at}"), "active": true,
+                "filters": { "groups": [{ "properties": [filter], "rollout_percentage": 60 }],
+                    "multivariate": { "variants": [
+                        { "key": "a", "rollout_percentage": 50 }, { "key": "b", "rollout_percentage": 50 }] },
+                    "payloads": { "a": "{\"x\": 1}" } } })
+        })
+        .collect();
+    flags.push(
+        json!({ "id": 101, "key": "depends", "active": true, "evaluation_contexts": ["app"],
+        "filters": { "groups": [{ "properties": [
+            {"key": "1", "type": "flag", "operator": "flag_evaluates_to", "value": true}] }] } }),
+    );
+    flags.push(json!({ "id": 102, "key": "held-out", "active": true,
+        "filters": { "groups": [{}], "holdout": { "id": 3, "exclusion_percentage": 20 } } }));
+    let project = workload::project(&json!({ "flags": flags })).expect("the flags parse");
+    let bodies = (0..200)
+        .map(|number| {
+            let mut body: Value = serde_json::from_str(&workload::body(number)).expect("a body is JSON");
+            body["person_properties"]["$os_name"] = json!("iOS");
+            body["person_properties"]["$initial_os"] = json!("iOS");
+            body["evaluation_contexts"] = json!(["app", "docs"]);
+            if number % 2 == 0 {
+                body["flag_keys"] = json!(["depends", "operator-3", "held-out", "unknown"]);
+            }
+            body.to_string().into_bytes()
+        })
+        .collect();
+    (ProjectSnapshot::build(&project), bodies)
+}
+
+#[test]
+fn a_warm_worker_allocates_nothing_between_decode_and_encode() {
+    let plain: Vec<Vec<u8>> = (0..500)
+        .map(|number| workload::body(number).into_bytes())
+        .collect();
+    let text = |content_type| BodyFormat {
+        content_type: Some(content_type),
+        ..BodyFormat::default()
+    };
+    let encoded = |encode: fn(&[u8]) -> Vec<u8>| plain.iter().map(|body| encode(body)).collect::<Vec<_>>();
+    let forms = BodyFormat {
+        compression: Some(Compression::Base64),
+        ..text("application/x-www-form-urlencoded")
+    };
+    for flags in [10, 50, 250] {
+        let snapshot = workload::snapshot(flags).expect("the workload is there");
+        for shape in [Shape::V2, Shape::Legacy, Shape::Decide2, Shape::Decide1] {
+            assert_eq!(
+                stages(&snapshot, &plain, workload::JSON, shape),
+                [0; 3],
+                "{flags} flags, {shape:?}"
+            );
+        }
+        let gzipped = BodyFormat {
+            content_encoding: Some("gzip"),
+            ..workload::JSON
+        };
+        assert_eq!(
+            stages(&snapshot, &encoded(gzip), gzipped, Shape::V2),
+            [0; 3],
+            "{flags} flags, gzip"
+        );
+        let wrapped = stages(&snapshot, &encoded(base64), text("text/plain"), Shape::V2);
+        assert_eq!(wrapped, [0; 3], "{flags} flags, base64");
+        assert_eq!(
+            stages(&snapshot, &encoded(form), forms, Shape::V2),
+            [0; 3],
+            "{flags} flags, form"
+        );
+    }
+    let (snapshot, bodies) = rich();
+    assert_eq!(
+        stages(&snapshot, &bodies, workload::JSON, Shape::V2),
+        [0; 3],
+        "every operator"
+    );
+    // The counter works: an allocation is seen.
+    assert_eq!(allocations(|| drop(std::hint::black_box(Box::new(7)))), 1);
+}
