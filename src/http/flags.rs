@@ -4,7 +4,7 @@ use bytes::Bytes;
 use hyper::HeaderMap;
 use hyper::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE};
 
-use super::clock::{milliseconds, now};
+use super::clock::milliseconds;
 use super::request_id::RequestId;
 use super::scratch::{Loan, RequestScratch};
 use super::user_agent::UserAgent;
@@ -48,7 +48,7 @@ pub async fn post(state: &AppState, call: FlagsCall<'_>, body: Bytes) -> Result<
         None => state.snapshots.get_or_load(token).await.map_err(lookup_error)?,
     };
 
-    let now = now();
+    let now = state.clock.now();
     let mut errors = false;
     evaluation.clear();
     if !request.disable_flags {

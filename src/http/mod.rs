@@ -24,6 +24,7 @@ use std::time::Duration;
 use hyper::HeaderMap;
 
 pub use body::BODY_BYTES_MAX;
+pub use clock::Clock;
 pub use respond::{Content, HttpError, Reply};
 pub use route::handle;
 
@@ -56,6 +57,8 @@ pub struct AppState {
     pub persons: Arc<dyn PersonSource>,
     /// Settings of evaluation.
     pub evaluation: EvaluationSettings,
+    /// The system's clock unless a caller fixes it.
+    pub clock: Clock,
 }
 
 /// The stores of a process, as ports.
@@ -83,6 +86,7 @@ impl AppState {
             snapshots: Arc::new(SnapshotMap::new(stores.projects, snapshot_settings(config))),
             persons: stores.persons,
             evaluation: evaluation_settings(config),
+            clock: Clock::default(),
         }
     }
 }

@@ -101,7 +101,13 @@ where
     let body = body::read(body, time_limit, parts.headers.contains_key(EXPECT)).await?;
     match parts.method {
         Method::POST => {}
-        Method::GET => return Ok(Reply::json(minimal::answer(query.version, &parts.headers))),
+        Method::GET => {
+            return Ok(Reply::json(minimal::answer(
+                query.version,
+                &parts.headers,
+                state.clock,
+            )));
+        }
         Method::HEAD => return Ok(Reply::json(Bytes::new())),
         _ => return Ok(Reply::method_not_allowed(FLAGS_ALLOW)),
     }

@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use feature_flags::config::Config;
-use feature_flags::http::{AppState, Stores};
+use feature_flags::http::{AppState, Clock, Stores};
 use feature_flags::server::{Drained, Server};
 use feature_flags::snapshot::BoxFuture;
 use feature_flags::store::embedded::EmbeddedStore;
@@ -35,20 +36,38 @@ impl Harness {
 
     /// With a store that the readiness probe asks.
     pub fn with_store(variables: &[(&str, &str)], store: impl StoreCheck + 'static) -> Self {
+        let embedded = EmbeddedStore::temporary().unwrap();
+        embedded
+            .import(include_bytes!("../fixtures/sdk_fixture.json"))
+            .unwrap();
+        Self::over(variables, Arc::new(embedded), store, Clock::System)
+    }
+
+    /// Over this store, with a clock.
+    pub fn serving(variables: &[(&str, &str)], embedded: Arc<EmbeddedStore>, clock: Clock) -> Self {
+        let check = || -> BoxFuture<'static, _> { Box::pin(async { Ok(()) }) };
+        Self::over(variables, embedded, check, clock)
+    }
+
+    fn over(
+        variables: &[(&str, &str)],
+        embedded: Arc<EmbeddedStore>,
+        store: impl StoreCheck + 'static,
+        clock: Clock,
+    ) -> Self {
         let mut source: HashMap<&str, &str> = variables.iter().copied().collect();
         source.insert("ADDRESS", "127.0.0.1:0");
         let config = Config::read(&source).unwrap();
         let runtime = feature_flags::server::runtime::build(2).unwrap();
-        let embedded = Arc::new(EmbeddedStore::temporary().unwrap());
-        embedded
-            .import(include_bytes!("../fixtures/sdk_fixture.json"))
-            .unwrap();
         let stores = Stores {
             projects: Arc::clone(&embedded) as _,
             persons: embedded,
             check: Box::new(store),
         };
-        let app = Arc::new(AppState::new(&config, stores));
+        let mut app = AppState::new(&config, stores);
+        app.clock = clock;
+        let app = Arc::new(app);
+        runtime.spawn(Arc::clone(&app.snapshots).follow_changes(Duration::from_secs(1)));
         let server = runtime.block_on(Server::bind(&config.server)).unwrap();
         let address = server.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
