@@ -8,7 +8,6 @@
 //! flag and the answers of a run of identifiers. Prints `name ok/total` a file and what failed; exit code 1 then.
 
 #[path = "../tests/support/case.rs"]
-#[allow(dead_code, reason = "shared with the tests, which use all of it")]
 mod case;
 
 use std::path::Path;

@@ -4,7 +4,6 @@
 //! `team_timezone`. Prints `true` or `false` a line: whether a flag with this one filter is on.
 
 #[path = "../tests/support/case.rs"]
-#[allow(dead_code, reason = "shared with the tests, which use all of it")]
 mod case;
 
 use std::io::BufRead;

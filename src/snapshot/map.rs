@@ -287,3 +287,6 @@ impl Drop for Landing {
         self.map.lookups.add_permits(1);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,7 @@
 //! Runs a golden case through the real evaluation, with an in-memory person store.
 
+#![allow(dead_code, reason = "each test binary uses a part of it")]
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +12,7 @@ use feature_flags::context::{
 use feature_flags::definition::{EvaluationMetadata, RawCohort, RawFlag, RawProject, RawTeam};
 use feature_flags::engine::value::{Array, Node, Object, OwnedTape, PropertyValue};
 use feature_flags::engine::{
-    CompiledProject, ContinuityLookups, FlagValue, Instant, Reason, RequestRuntime, compile,
+    CompiledProject, ContinuityLookups, FlagResult, FlagValue, Instant, Reason, RequestRuntime, compile,
 };
 use feature_flags::evaluation::{
     EvaluationPool, EvaluationReport, EvaluationSettings, RequestScope, Scratch, evaluate,
@@ -212,6 +214,15 @@ pub fn run(case: &Value, threshold: usize) -> Answers {
 
 /// Evaluates a case against its compiled project.
 pub fn run_compiled(case: &Value, compiled: &CompiledProject, threshold: usize) -> Answers {
+    run_with_results(case, compiled, threshold).0
+}
+
+/// As [`run_compiled`], with the records themselves.
+pub fn run_with_results(
+    case: &Value,
+    compiled: &CompiledProject,
+    threshold: usize,
+) -> (Answers, Vec<FlagResult>) {
     let tape = |key: &str| OwnedTape::from_json(case.get(key).unwrap_or(&Value::Null));
     let text = |key: &str| case.get(key).and_then(Value::as_str);
     let (person, groups, group_properties) = (
@@ -266,7 +277,8 @@ pub fn run_compiled(case: &Value, compiled: &CompiledProject, threshold: usize) 
             &settings,
             &mut scratch,
         ));
-    answers(compiled, &scratch, report.expect("nobody else uses the pool"))
+    let answers = answers(compiled, &scratch, report.expect("nobody else uses the pool"));
+    (answers, scratch.results().to_vec())
 }
 
 fn answers(compiled: &CompiledProject, scratch: &Scratch, report: EvaluationReport) -> Answers {

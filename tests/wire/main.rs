@@ -9,6 +9,7 @@ mod cors;
 mod flags;
 mod golden;
 mod harness;
+mod hostile;
 mod http2;
 mod limits;
 mod query;
