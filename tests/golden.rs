@@ -1,14 +1,22 @@
-//! Golden cases: every case of `tests/golden/engine_examples.json` through sequential and parallel evaluation.
+//! Golden cases: every case of `tests/golden/{engine_examples,own}.json` through sequential and parallel evaluation.
 
 #[path = "support/case.rs"]
 mod case;
+#[path = "reference/mod.rs"]
+mod reference;
 
 use case::Answers;
 use serde_json::Value;
 
 fn cases() -> Vec<Value> {
-    let text = include_str!("golden/engine_examples.json");
-    serde_json::from_str(text).expect("the golden file is a JSON array")
+    let files = [
+        include_str!("golden/engine_examples.json"),
+        include_str!("golden/own.json"),
+    ];
+    files
+        .into_iter()
+        .flat_map(|text| serde_json::from_str::<Vec<Value>>(text).expect("a golden file is a JSON array"))
+        .collect()
 }
 
 /// Every difference between a case's expectation and what was answered.
@@ -60,7 +68,7 @@ fn differences(case: &Value, answers: &Answers) -> Vec<String> {
 
 fn check(threshold: usize, expect_parallel: bool) {
     let cases = cases();
-    assert!(cases.len() >= 200, "the golden file has {} cases", cases.len());
+    assert!(cases.len() >= 230, "the golden file has {} cases", cases.len());
     let mut failures = Vec::new();
     let mut parallel_stages = 0;
     for case in &cases {
@@ -91,4 +99,42 @@ fn sequential() {
 #[test]
 fn parallel() {
     check(1, true);
+}
+
+/// The naive interpreter must read the specification as the cases do.
+#[test]
+fn reference() {
+    let mut failures = Vec::new();
+    for case in cases() {
+        let parsed: reference::Case = serde_json::from_value(case.clone()).expect("a case parses");
+        let outcome = reference::evaluate(&parsed);
+        let flags = outcome.flags.into_iter().map(|(key, flag)| {
+            let answer = case::Answer {
+                enabled: flag.enabled,
+                variant: flag.variant,
+                payload: flag.payload,
+                reason_code: flag.reason_code,
+                description: flag.description,
+                condition_index: flag
+                    .condition_index
+                    .map(|index| u32::try_from(index).expect("an index")),
+                failed: flag.failed,
+            };
+            (key, answer)
+        });
+        let answers = Answers {
+            flags: flags.collect(),
+            errors: outcome.errors,
+            parallel_stages: 0,
+        };
+        for difference in differences(&case, &answers) {
+            failures.push(format!("{}: {difference}", case["name"]));
+        }
+    }
+    assert!(
+        failures.is_empty(),
+        "{} differences:\n{}",
+        failures.len(),
+        failures.join("\n")
+    );
 }

@@ -4,7 +4,7 @@
 //! beyond the years that calendar libraries hold and must still compare.
 
 use jiff::civil::DateTime;
-use jiff::tz::{AmbiguousOffset, Offset, TimeZone};
+use jiff::tz::{AmbiguousOffset, TimeZone};
 
 use super::number::parse_number;
 use super::value::PropertyValue;
@@ -192,11 +192,25 @@ fn in_zone(wall: DateTime, zone: &TimeZone) -> Option<Instant> {
     at_offset(wall, offset.seconds())
 }
 
+/// By arithmetic on days: the library's own instants end before the last day of the year 9999, which people
+/// write for "never".
 fn at_offset(wall: DateTime, offset_seconds: i32) -> Option<Instant> {
-    // A zone-less reading first: the shifted instant may lie outside of the library's own range.
-    let utc = Offset::UTC.to_timestamp(wall).ok()?;
-    let nanos = utc.as_nanosecond() - i128::from(offset_seconds) * 1_000_000_000;
-    Some(Instant::from_nanos(nanos))
+    let time = wall.time();
+    let of_day = i64::from(time.hour()) * 3_600 + i64::from(time.minute()) * 60 + i64::from(time.second());
+    let seconds = days_since_1970(wall.date()) * 86_400 + of_day - i64::from(offset_seconds);
+    let nanos = u32::try_from(time.subsec_nanosecond()).ok()?;
+    Some(Instant { seconds, nanos })
+}
+
+/// Days from 1970-01-01 in the proleptic Gregorian calendar, by eras of 400 years that begin in March.
+fn days_since_1970(date: jiff::civil::Date) -> i64 {
+    let (month, day) = (i64::from(date.month()), i64::from(date.day()));
+    let year = i64::from(date.year()) - i64::from(month <= 2);
+    let era = year.div_euclid(400);
+    let year_of_era = year.rem_euclid(400);
+    let day_of_year = (153 * (month + if month > 2 { -3 } else { 9 }) + 2) / 5 + day - 1;
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    era * 146_097 + day_of_era - 719_468
 }
 
 /// Rules 2 to 5.
@@ -407,6 +421,15 @@ mod tests {
         let now = march.resolve(Instant { seconds: 0, nanos: 0 }, &zone).unwrap();
         let two_months = before(now, 2, Unit::Month, &zone).unwrap();
         assert_eq!(Some(two_months.seconds), at("2024-01-29T10:00:00Z", "UTC"));
+    }
+
+    #[test]
+    fn the_ends_of_the_calendar() {
+        assert_eq!(at("9999-12-31", "UTC"), Some(253_402_214_400));
+        assert_eq!(at("9999-12-31T23:59:59+00:00", "UTC"), Some(253_402_300_799));
+        assert_eq!(at("0001-01-01", "UTC"), Some(-62_135_596_800));
+        assert_eq!(at("1970-01-01", "UTC"), Some(0));
+        assert_eq!(at("2000-02-29", "UTC"), Some(951_782_400));
     }
 
     #[test]

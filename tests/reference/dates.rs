@@ -46,7 +46,7 @@ impl Clock {
             AmbiguousOffset::Gap { .. } => return None,
             AmbiguousOffset::Fold { before, .. } => before,
         };
-        Some(offset.to_timestamp(wall).ok()?.as_nanosecond())
+        Some(as_if_utc(wall)? - Instant::from(offset.seconds()) * NANOS)
     }
 
     fn wall_now(&self) -> DateTime {
@@ -139,7 +139,7 @@ fn with_offset(text: &str) -> Option<Instant> {
     };
     let (date, time) = wall.split_once(['T', 't', ' '])?;
     let wall = DateTime::from_parts(date_of(date, 2)?, time_of(time, 2, true)?);
-    Some(Offset::UTC.to_timestamp(wall).ok()?.as_nanosecond() - seconds * NANOS)
+    Some(as_if_utc(wall)? - seconds * NANOS)
 }
 
 /// Rules 3 and 4: date alone, or with a time of day.
@@ -202,4 +202,17 @@ fn number(text: &str, digits_min: usize, digits_max: usize) -> Option<i64> {
         return None;
     }
     text.parse().ok()
+}
+
+/// Nanoseconds from 1970 to a wall clock in UTC, as a span of the calendar: the library's own instants end
+/// before the last day of the year 9999.
+fn as_if_utc(wall: DateTime) -> Option<Instant> {
+    let epoch = jiff::civil::date(1970, 1, 1).at(0, 0, 0, 0);
+    let span = wall.since((jiff::Unit::Hour, epoch)).ok()?;
+    let hours = Instant::from(span.get_hours());
+    let seconds = hours * 3_600 + Instant::from(span.get_minutes()) * 60 + Instant::from(span.get_seconds());
+    let parts = Instant::from(span.get_milliseconds()) * 1_000_000
+        + Instant::from(span.get_microseconds()) * 1_000
+        + Instant::from(span.get_nanoseconds());
+    Some(seconds * NANOS + parts)
 }

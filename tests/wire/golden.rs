@@ -224,8 +224,15 @@ fn run(case: &Value) -> Vec<String> {
 
 #[test]
 fn every_golden_case_answers_as_expected_in_every_shape() {
-    let cases: Vec<Value> = serde_json::from_str(include_str!("../golden/engine_examples.json")).unwrap();
-    assert!(cases.len() >= 200);
+    let files = [
+        include_str!("../golden/engine_examples.json"),
+        include_str!("../golden/own.json"),
+    ];
+    let cases: Vec<Value> = files
+        .into_iter()
+        .flat_map(|text| serde_json::from_str::<Vec<Value>>(text).unwrap())
+        .collect();
+    assert!(cases.len() >= 230);
     let failures: Vec<String> = cases
         .iter()
         .flat_map(|case| {
