@@ -9,10 +9,8 @@ use std::hint::black_box;
 use criterion::{Criterion, criterion_group, criterion_main};
 use feature_flags::definition::OperatorName;
 use feature_flags::engine::value::PropertyValue;
-use feature_flags::engine::{
-    Clock, CompiledProject, ContinuityLookups, Instant, Matcher, VARIANT_SALT, compile, hash,
-};
-use feature_flags::evaluation::{EvaluationSettings, Scratch};
+use feature_flags::engine::{Clock, CompiledProject, Instant, Matcher, VARIANT_SALT, compile, hash};
+use feature_flags::evaluation::Scratch;
 use feature_flags::snapshot::ProjectSnapshot;
 use feature_flags::wire::scratch::DecodeScratch;
 use feature_flags::wire::{Kludges, decode};
@@ -86,11 +84,7 @@ fn hashing(criterion: &mut Criterion) {
 
 fn teams(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("evaluate");
-    let settings = EvaluationSettings {
-        continuity_lookups: ContinuityLookups::WhenItMatters,
-        skip_writes: true,
-        pool: None,
-    };
+    let settings = workload::settings(None);
     for flags in [10, 50, 250, 1000] {
         let snapshot = workload::snapshot(flags).expect("the workload is there");
         let bodies: Vec<String> = (0..10_000).map(workload::body).collect();

@@ -5,8 +5,7 @@
 mod workload;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use feature_flags::engine::ContinuityLookups;
-use feature_flags::evaluation::{EvaluationSettings, Scratch};
+use feature_flags::evaluation::Scratch;
 use feature_flags::wire::query::Compression;
 use feature_flags::wire::response::Shape;
 use feature_flags::wire::scratch::DecodeScratch;
@@ -101,11 +100,7 @@ fn decoding(criterion: &mut Criterion) {
 }
 
 fn encoding(criterion: &mut Criterion) {
-    let settings = EvaluationSettings {
-        continuity_lookups: ContinuityLookups::WhenItMatters,
-        skip_writes: true,
-        pool: None,
-    };
+    let settings = workload::settings(None);
     let mut group = criterion.benchmark_group("encode");
     for flags in [10, 50, 250] {
         let snapshot = workload::snapshot(flags).expect("the workload is there");

@@ -19,6 +19,9 @@ use std::time::{Duration, Instant};
 
 type Failure = Box<dyn std::error::Error>;
 
+/// Pauses of the processor between two attempts, a few microseconds.
+const PAUSES: usize = 100;
+
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -171,7 +174,10 @@ fn spin(mut attempt: impl FnMut() -> io::Result<usize>) -> Result<usize, Failure
                 if since.elapsed() > PATIENCE {
                     return Err("the server does not answer".into());
                 }
-                std::hint::spin_loop();
+                // Politely: the server may run on the other thread of this core.
+                for _ in 0..PAUSES {
+                    std::hint::spin_loop();
+                }
             }
             other => return Ok(other?),
         }

@@ -26,6 +26,8 @@ pub struct EvaluationSettings {
     pub continuity_lookups: ContinuityLookups,
     /// `SKIP_WRITES`: continuity rows are read, never written.
     pub skip_writes: bool,
+    /// `PERSONS_DB_DEADLINE_MS`: for everything that one request reads and writes of stored persons.
+    pub persons_deadline: Duration,
     /// Where large stages are evaluated in parallel; `None`: nowhere.
     pub pool: Option<Arc<EvaluationPool>>,
 }
@@ -197,6 +199,7 @@ pub async fn evaluate(
     fill(project, request, distinct_id, &mut filled, &mut keys, text);
 
     let wanted = project.plan(selection, &filled, &keys, settings.continuity_lookups);
+    let mut deadline = PersonsDeadline::new(settings.persons_deadline);
     let mut facts_failure = None;
     let mut continuity_failed = false;
     let mut overrides: Vec<Option<&str>> = Vec::new();
@@ -207,7 +210,10 @@ pub async fn evaluate(
             anon_distinct_id: request.anon_distinct_id,
             writes_allowed: !settings.skip_writes,
         };
-        match gather_continuity(source, query, &JitteredPause).await {
+        match deadline
+            .bound(gather_continuity(source, query, &JitteredPause))
+            .await
+        {
             Ok(found) => {
                 rows = found;
                 overrides.resize(project.flags().len(), None);
@@ -223,7 +229,10 @@ pub async fn evaluate(
     static_member.reset(0);
     if wanted.facts {
         project.plan_facts(selection, &filled, &keys, plan);
-        match gather(project, team_id, distinct_id, &keys, plan, source).await {
+        match deadline
+            .bound(gather(project, team_id, distinct_id, &keys, plan, source))
+            .await
+        {
             Ok(found) => {
                 gathered = found;
                 gathered_nodes = gathered.nodes();
@@ -284,6 +293,31 @@ pub async fn evaluate(
         parallel_stages: summary.parallel_stages,
         plan: wanted,
     })
+}
+
+/// One deadline for all that a request asks of the person store. The clock starts with the first question, so
+/// that the many requests without one never look at it.
+struct PersonsDeadline {
+    limit: Duration,
+    at: Option<tokio::time::Instant>,
+}
+
+impl PersonsDeadline {
+    fn new(limit: Duration) -> Self {
+        Self { limit, at: None }
+    }
+
+    async fn bound<T>(
+        &mut self,
+        question: impl Future<Output = Result<T, GatherError>>,
+    ) -> Result<T, GatherError> {
+        let at = *self
+            .at
+            .get_or_insert_with(|| tokio::time::Instant::now() + self.limit);
+        tokio::time::timeout_at(at, question)
+            .await
+            .unwrap_or(Err(GatherError::Timeout))
+    }
 }
 
 /// Overrides of 3.1 into slots, and the request's group keys.

@@ -7,11 +7,14 @@
 mod workload;
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use feature_flags::engine::ContinuityLookups;
-use feature_flags::evaluation::{EvaluationSettings, Scratch};
-use feature_flags::snapshot::ProjectSnapshot;
+use feature_flags::config::Config;
+use feature_flags::evaluation::Scratch;
+use feature_flags::http::{AppState, Stores, handle};
+use feature_flags::snapshot::{BoxFuture, ProjectSnapshot};
+use feature_flags::store::embedded::EmbeddedStore;
 use feature_flags::wire::query::Compression;
 use feature_flags::wire::response::Shape;
 use feature_flags::wire::scratch::DecodeScratch;
@@ -57,11 +60,7 @@ fn stages(snapshot: &ProjectSnapshot, bodies: &[Vec<u8>], format: BodyFormat<'_>
     let mut memory = DecodeScratch::new();
     let mut evaluation = Scratch::default();
     let mut answer = Vec::new();
-    let settings = EvaluationSettings {
-        continuity_lookups: ContinuityLookups::WhenItMatters,
-        skip_writes: false,
-        pool: None,
-    };
+    let settings = workload::settings(None);
     let mut counts = [0; 3];
     for pass in 0..2 {
         for body in bodies {
@@ -213,6 +212,48 @@ fn a_warm_worker_allocates_nothing_between_decode_and_encode() {
         [0; 3],
         "every operator"
     );
+    whole_requests();
     // The counter works: an allocation is seen.
     assert_eq!(allocations(|| drop(std::hint::black_box(Box::new(7)))), 1);
+}
+
+/// Allocations of whole requests through the HTTP handler, hyper's own parsing and writing apart.
+fn whole_requests() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/loadtest/workloads/flags-50.json");
+    let store = Arc::new(EmbeddedStore::temporary().expect("a temporary store"));
+    store
+        .import(&std::fs::read(path).expect("the workload is there"))
+        .expect("it imports");
+    let config = Config::read(&std::collections::HashMap::<&str, &str>::new()).expect("defaults are valid");
+    let state = AppState::new(
+        &config,
+        Stores {
+            projects: Arc::clone(&store) as _,
+            persons: store,
+            check: Box::new(|| -> BoxFuture<'static, Result<(), String>> { Box::pin(async { Ok(()) }) }),
+        },
+    );
+    let mut counts = Vec::new();
+    for number in 0..200 {
+        let body = workload::body(number).replace("phc_workload", "phc_workload_50");
+        let request = hyper::Request::post("/flags/?v=2")
+            .header("content-type", "application/json")
+            .header("user-agent", "posthog-python/7.91.1")
+            .body(http_body_util::Full::new(bytes::Bytes::from(body)))
+            .expect("a request");
+        let before = TAKEN.load(Ordering::Relaxed);
+        let answer = runtime.block_on(handle(&state, std::net::Ipv4Addr::LOCALHOST.into(), request));
+        counts.push(TAKEN.load(Ordering::Relaxed) - before);
+        assert_eq!(answer.status(), 200);
+    }
+    let warm = counts.split_off(100);
+    let most = warm.iter().max().copied().unwrap_or_default();
+    println!("allocations of a whole request, from headers read to answer ready: {most}");
+    // The answer's buffer and its shared handle, the headers' two tables, and what a larger answer than the
+    // last one grows by.
+    assert!(most <= 8, "{warm:?}");
 }

@@ -6,6 +6,7 @@ use std::hint::black_box;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use feature_flags::context::{ContinuityReadFrom, FactsQuery, GatherError, PersonSource, StoredFacts};
 use feature_flags::definition::{RawFlag, RawProject, RawTeam};
@@ -92,11 +93,7 @@ impl<'p> Pipeline<'p> {
             decode: DecodeScratch::new(),
             evaluation: Scratch::default(),
             answer: Vec::new(),
-            settings: EvaluationSettings {
-                continuity_lookups: ContinuityLookups::WhenItMatters,
-                skip_writes: false,
-                pool,
-            },
+            settings: settings(pool),
         }
     }
 
@@ -118,6 +115,16 @@ impl<'p> Pipeline<'p> {
         let report = evaluate_now(snapshot, &decoded.request(), settings, evaluation);
         encode_answer(snapshot, evaluation, report.errors, shape, answer);
         black_box(&answer).len()
+    }
+}
+
+/// Settings as the server has them by default.
+pub fn settings(pool: Option<Arc<EvaluationPool>>) -> EvaluationSettings {
+    EvaluationSettings {
+        continuity_lookups: ContinuityLookups::WhenItMatters,
+        skip_writes: false,
+        persons_deadline: Duration::from_millis(2_500),
+        pool,
     }
 }
 

@@ -122,6 +122,7 @@ fn evaluation_settings(config: &Config) -> EvaluationSettings {
             ContinuityLookups::Always
         },
         skip_writes: config.continuity.skip_writes,
+        persons_deadline: config.concurrency.persons_deadline,
         pool: EvaluationPool::new(
             settings.parallel_threshold,
             settings.parallel_requests_max,

@@ -257,6 +257,7 @@ pub fn run_with_results(
     let settings = EvaluationSettings {
         continuity_lookups: ContinuityLookups::WhenItMatters,
         skip_writes: true,
+        persons_deadline: Duration::from_secs(60),
         pool: (threshold < usize::MAX)
             .then(|| EvaluationPool::new(threshold, 0, Duration::ZERO))
             .flatten()
