@@ -14,8 +14,8 @@ use crate::context::{
 use crate::engine::value::{Node, OwnedTape, PropertyValue};
 use crate::engine::{
     BitSet, Clock, CompiledProject, ContinuityLookups, EvaluationContext, EvaluationScratch, GroupKey,
-    Instant, Parallelism, Plan, PlanScratch, Reason, RequestRuntime, SelectionQuery, SelectionScratch, Slots,
-    recycle,
+    Instant, Parallelism, Plan, PlanScratch, Reason, RequestRuntime, Selection, SelectionQuery,
+    SelectionScratch, Slots, recycle,
 };
 use crate::wire::request::FlagRequest;
 
@@ -153,6 +153,89 @@ pub struct EvaluationReport {
     pub plan: Plan,
 }
 
+/// Evaluates a request that needs nothing stored and no turn on the pool, which is most of them: without an
+/// await, so that none of its state has to live in a future. `None`: ask [`evaluate`].
+pub fn evaluate_now(
+    project: &CompiledProject,
+    request: &FlagRequest<'_>,
+    scope: &RequestScope,
+    settings: &EvaluationSettings,
+    scratch: &mut Scratch,
+) -> Option<EvaluationReport> {
+    let Scratch {
+        slots,
+        group_keys,
+        selection,
+        evaluation,
+        static_member,
+        no_flags,
+        text,
+        ..
+    } = scratch;
+    let selection = project.select(&selection_query(request, scope), selection);
+    evaluation.results.clear();
+    if selection.order().is_empty() {
+        return Some(EvaluationReport {
+            errors: selection.has_cycle(),
+            ..EvaluationReport::default()
+        });
+    }
+    let distinct_id = request.distinct_id.unwrap_or("");
+    let mut filled = Slots::new(std::mem::take(slots), project.properties());
+    let mut keys: Vec<GroupKey<'_>> = recycle(std::mem::take(group_keys));
+    fill(project, request, distinct_id, &mut filled, &mut keys, text);
+    let plan = project.plan(selection, &filled, &keys, settings.continuity_lookups);
+    let ready = plan == Plan::default() && settings.pool_for(selection).is_none();
+    let report = ready.then(|| {
+        filled.derive(project.properties());
+        static_member.reset(0);
+        let context = EvaluationContext {
+            distinct_id,
+            device_id: request.device_id,
+            anon_distinct_id: request.anon_distinct_id,
+            group_keys: &keys,
+            slots: &filled,
+            hash_key_overrides: &[],
+            static_member,
+            facts_gathered: false,
+            facts_failure: None,
+            failed_flags: no_flags,
+            continuity_failed: false,
+            clock: Clock {
+                now: scope.now,
+                zone: project.zone(),
+            },
+        };
+        let summary = project.evaluate(selection, &context, Parallelism::NONE, evaluation);
+        EvaluationReport {
+            errors: summary.errors,
+            parallel_stages: 0,
+            plan,
+        }
+    });
+    *slots = filled.recycle();
+    *group_keys = recycle(keys);
+    report
+}
+
+fn selection_query<'a>(request: &FlagRequest<'a>, scope: &RequestScope) -> SelectionQuery<'a> {
+    SelectionQuery {
+        runtime: request.evaluation_runtime.or(scope.runtime),
+        contexts: request.evaluation_contexts,
+        survey_only: scope.survey_only,
+        flag_keys: request.flag_keys,
+    }
+}
+
+impl EvaluationSettings {
+    /// The pool, when some stage of the selection is large enough for it.
+    fn pool_for(&self, selection: &Selection) -> Option<&EvaluationPool> {
+        self.pool
+            .as_deref()
+            .filter(|pool| selection.stages().any(|stage| stage.len() >= pool.threshold))
+    }
+}
+
 /// Evaluates a request against a project. When the future is dropped, the scratch loses its memory, nothing else.
 pub async fn evaluate(
     project: &CompiledProject,
@@ -163,12 +246,6 @@ pub async fn evaluate(
     settings: &EvaluationSettings,
     scratch: &mut Scratch,
 ) -> Result<EvaluationReport, EvaluationError> {
-    let query = SelectionQuery {
-        runtime: request.evaluation_runtime.or(scope.runtime),
-        contexts: request.evaluation_contexts,
-        survey_only: scope.survey_only,
-        flag_keys: request.flag_keys,
-    };
     let Scratch {
         slots,
         group_keys,
@@ -179,7 +256,7 @@ pub async fn evaluate(
         no_flags,
         text,
     } = scratch;
-    let selection = project.select(&query, selection);
+    let selection = project.select(&selection_query(request, scope), selection);
     evaluation.results.clear();
     if selection.order().is_empty() {
         return Ok(EvaluationReport {
@@ -271,11 +348,7 @@ pub async fn evaluate(
             zone: project.zone(),
         },
     };
-    let pool = settings
-        .pool
-        .as_ref()
-        .filter(|pool| selection.stages().any(|stage| stage.len() >= pool.threshold));
-    let summary = match pool {
+    let summary = match settings.pool_for(selection) {
         None => project.evaluate(selection, &context, Parallelism::NONE, evaluation),
         Some(pool) => {
             let _turn = pool.turn().await?;

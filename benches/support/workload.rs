@@ -150,6 +150,12 @@ pub fn evaluate_now(
             nanos: 0,
         },
     };
+    // As the server does: without a future where nothing has to be waited for.
+    if let Some(report) =
+        feature_flags::evaluation::evaluate_now(&snapshot.project, request, &scope, settings, scratch)
+    {
+        return report;
+    }
     let evaluation = evaluate(
         &snapshot.project,
         1,

@@ -9,8 +9,10 @@ use super::request_id::RequestId;
 use super::scratch::{Loan, RequestScratch};
 use super::user_agent::UserAgent;
 use super::{AppState, FlagsCall, HttpError};
-use crate::evaluation::{EvaluationError, RequestScope, evaluate};
-use crate::snapshot::{LoadError, LookupError};
+use crate::engine::Instant;
+use crate::evaluation::{EvaluationError, RequestScope, Scratch, evaluate, evaluate_now};
+use crate::snapshot::{LoadError, LookupError, ProjectSnapshot};
+use crate::wire::request::FlagRequest;
 use crate::wire::response::{Answer, Envelope, Shape, encode};
 use crate::wire::{BodyFormat, Kludges, decode};
 
@@ -20,47 +22,70 @@ const TOKEN_BYTES_MAX: usize = 200;
 /// An unusually large answer does not make later ones reserve as much.
 const ANSWER_BYTES_EXPECTED_MAX: usize = 256 * 1024;
 
-/// Answers one evaluation request (`http.md` 8.1).
+/// Answers an evaluation request (`http.md` 8.1) that needs no waiting: the team is held, and nothing stored decides the answer. `None` otherwise.
 ///
-/// # Errors
-/// When the request is refused, or the storage that it cannot do without fails. Errors of single flags are
-/// part of the answer.
-pub async fn post(state: &AppState, call: FlagsCall<'_>, body: Bytes) -> Result<Bytes, HttpError> {
+/// This is the path of nearly every request, and it is not a future: the state of one would be moved several
+/// times on its way to the connection, some 5 KB each time.
+pub(super) fn answer_now(
+    state: &AppState,
+    call: &FlagsCall<'_>,
+    body: &[u8],
+) -> Result<Option<Bytes>, HttpError> {
     let mut loan = Loan::take();
     let RequestScratch {
         decode: memory,
         evaluation,
         answer_bytes,
     } = &mut *loan;
-
-    let format = BodyFormat {
-        // A header that is not visible ASCII counts as absent (`http.md` 4.1).
-        content_type: text(call.headers, &CONTENT_TYPE),
-        content_encoding: text(call.headers, &CONTENT_ENCODING),
-        compression: call.query.compression,
-    };
-    let decoded = decode(memory, &body, format, &mut Kludges::default()).map_err(HttpError::Decode)?;
+    let decoded =
+        decode(memory, body, body_format(call), &mut Kludges::default()).map_err(HttpError::Decode)?;
     let request = decoded.request();
-
-    let token = token(request.token, &call)?;
-    let snapshot = match state.snapshots.get(token) {
-        Some(snapshot) => snapshot,
-        None => state.snapshots.get_or_load(token).await.map_err(lookup_error)?,
+    let Some(snapshot) = state.snapshots.get(token(request.token, call)?) else {
+        return Ok(None);
     };
-
     let now = state.clock.now();
-    let mut errors = false;
     evaluation.clear();
+    let mut errors = false;
     if !request.disable_flags {
-        if request.distinct_id.is_none() {
-            return Err(HttpError::MissingDistinctId);
-        }
-        let scope = RequestScope {
-            runtime: UserAgent::of(call.headers).runtime,
-            survey_only: call.query.only_evaluate_survey_feature_flags,
-            now,
-        };
-        let report = evaluate(
+        let scope = scope(&request, call, now)?;
+        let report = evaluate_now(&snapshot.project, &request, &scope, &state.evaluation, evaluation);
+        let Some(report) = report else { return Ok(None) };
+        errors = report.errors;
+    }
+    Ok(Some(write(
+        &snapshot,
+        call,
+        now,
+        errors,
+        evaluation,
+        answer_bytes,
+    )))
+}
+
+/// Answers anything. Starts over, with the body that [`answer_now`] left as it was: what waiting costs makes a
+/// second decoding small, and only its own future has to hold the state.
+pub(super) async fn answer_later(
+    state: &AppState,
+    call: &FlagsCall<'_>,
+    body: &[u8],
+) -> Result<Bytes, HttpError> {
+    let mut loan = Loan::take();
+    let RequestScratch {
+        decode: memory,
+        evaluation,
+        answer_bytes,
+    } = &mut *loan;
+    let decoded =
+        decode(memory, body, body_format(call), &mut Kludges::default()).map_err(HttpError::Decode)?;
+    let request = decoded.request();
+    let token = token(request.token, call)?;
+    let snapshot = state.snapshots.get_or_load(token).await.map_err(lookup_error)?;
+    let now = state.clock.now();
+    evaluation.clear();
+    let mut errors = false;
+    if !request.disable_flags {
+        let scope = scope(&request, call, now)?;
+        let evaluated = evaluate(
             &snapshot.project,
             snapshot.team.id,
             &request,
@@ -68,14 +93,47 @@ pub async fn post(state: &AppState, call: FlagsCall<'_>, body: Bytes) -> Result<
             &*state.persons,
             &state.evaluation,
             evaluation,
-        )
-        .await
-        .map_err(|EvaluationError::Busy { waited }| HttpError::EvaluationBusy {
-            waited_ms: waited.as_millis() as u64,
-        })?;
+        );
+        let report =
+            evaluated
+                .await
+                .map_err(|EvaluationError::Busy { waited }| HttpError::EvaluationBusy {
+                    waited_ms: waited.as_millis() as u64,
+                })?;
         errors = report.errors;
     }
+    Ok(write(&snapshot, call, now, errors, evaluation, answer_bytes))
+}
 
+fn body_format<'h>(call: &FlagsCall<'h>) -> BodyFormat<'h> {
+    BodyFormat {
+        // A header that is not visible ASCII counts as absent (`http.md` 4.1).
+        content_type: text(call.headers, &CONTENT_TYPE),
+        content_encoding: text(call.headers, &CONTENT_ENCODING),
+        compression: call.query.compression,
+    }
+}
+
+fn scope(request: &FlagRequest<'_>, call: &FlagsCall<'_>, now: Instant) -> Result<RequestScope, HttpError> {
+    if request.distinct_id.is_none() {
+        return Err(HttpError::MissingDistinctId);
+    }
+    Ok(RequestScope {
+        runtime: UserAgent::of(call.headers).runtime,
+        survey_only: call.query.only_evaluate_survey_feature_flags,
+        now,
+    })
+}
+
+/// Writes the last evaluation's records in the shape that is asked for.
+fn write(
+    snapshot: &ProjectSnapshot,
+    call: &FlagsCall<'_>,
+    now: Instant,
+    errors: bool,
+    evaluation: &Scratch,
+    answer_bytes: &mut usize,
+) -> Bytes {
     let request_id = RequestId::of(call.headers);
     let envelope = Envelope {
         request_id: request_id.as_str(),
@@ -95,7 +153,7 @@ pub async fn post(state: &AppState, call: FlagsCall<'_>, body: Bytes) -> Result<
     let shape = Shape::choose(call.is_decide, call.query.version);
     encode(shape, Some(answer), &envelope, &mut out);
     *answer_bytes = out.len().min(ANSWER_BYTES_EXPECTED_MAX);
-    Ok(Bytes::from(out))
+    Bytes::from(out)
 }
 
 /// The project token: body, then query, then headers (`http.md` 7.1).

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Body;
-use hyper::header::{ACCESS_CONTROL_REQUEST_HEADERS, EXPECT, ORIGIN};
+use hyper::header::{ACCESS_CONTROL_REQUEST_HEADERS, EXPECT, HeaderName, ORIGIN};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response};
 use tokio::time::{Instant, timeout_at};
@@ -19,6 +19,9 @@ use crate::wire::query::FlagsQuery;
 
 const FLAGS_ALLOW: &str = "GET, POST, OPTIONS, HEAD";
 const DEFINITIONS_ALLOW: &str = "GET, OPTIONS, HEAD";
+
+/// Set by the proxy in front for `/decide`.
+static X_ORIGINAL_ENDPOINT: HeaderName = HeaderName::from_static("x-original-endpoint");
 
 /// Where a path leads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,19 +114,26 @@ where
         Method::HEAD => return Ok(Reply::json(Bytes::new())),
         _ => return Ok(Reply::method_not_allowed(FLAGS_ALLOW)),
     }
+    let call = FlagsCall {
+        headers: &parts.headers,
+        query: &query,
+        is_decide: decide || asks_for_decide(parts),
+        peer,
+    };
     // The place is taken once the body is here, so that slow clients do not hold places.
-    let answer = timeout_at(deadline, async {
+    if let Some(_place) = state.concurrency.try_acquire()
+        && let Some(answer) = flags::answer_now(state, &call, &body)?
+    {
+        return Ok(Reply::json(answer));
+    }
+    // Rare, and large: boxed, so that the future of every other request stays small.
+    let later = Box::pin(async {
         let _place = state.concurrency.acquire().await;
-        let call = FlagsCall {
-            headers: &parts.headers,
-            query: &query,
-            is_decide: decide || asks_for_decide(parts),
-            peer,
-        };
-        flags::post(state, call, body).await
-    })
-    .await
-    .unwrap_or(Err(HttpError::TimedOut))?;
+        flags::answer_later(state, &call, &body).await
+    });
+    let answer = timeout_at(deadline, later)
+        .await
+        .unwrap_or(Err(HttpError::TimedOut))?;
     Ok(Reply::json(answer))
 }
 
@@ -131,7 +141,7 @@ where
 fn asks_for_decide(parts: &Parts) -> bool {
     parts
         .headers
-        .get("x-original-endpoint")
+        .get(&X_ORIGINAL_ENDPOINT)
         .is_some_and(|value| value == "decide")
 }
 

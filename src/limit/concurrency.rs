@@ -17,6 +17,13 @@ impl ConcurrencyLimit {
         }
     }
 
+    /// A place if one is free and nobody waits for it.
+    #[must_use]
+    pub fn try_acquire(&self) -> Option<Place<'_>> {
+        let permit = self.places.try_acquire().ok()?;
+        Some(Place { _permit: permit })
+    }
+
     /// Waits for a place, first come first served; it is free again when the guard is dropped. Dropping
     /// the future gives up the turn. The caller brings the deadline.
     pub async fn acquire(&self) -> Place<'_> {
