@@ -10,7 +10,6 @@ pub mod http;
 pub mod limit;
 pub mod wire;
 
-pub mod auth;
 pub mod snapshot;
 
 pub mod context;

@@ -215,7 +215,6 @@ fn every_folder_has_a_rule() {
             "lib.rs",
             "cli.rs",
             "sample_project.json",
-            "auth",
         ];
         assert!(
             wiring.contains(&name.as_str()) || RULES.iter().any(|rule| rule.folder == name),

@@ -1,1 +1,0 @@
-//! Tokens and keys to a team.
