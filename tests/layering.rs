@@ -209,13 +209,7 @@ fn every_folder_has_a_rule() {
             .file_name()
             .into_string()
             .expect("names are text");
-        let wiring = [
-            "command",
-            "main.rs",
-            "lib.rs",
-            "cli.rs",
-            "sample_project.json",
-        ];
+        let wiring = ["command", "main.rs", "lib.rs", "cli.rs", "sample_project.json"];
         assert!(
             wiring.contains(&name.as_str()) || RULES.iter().any(|rule| rule.folder == name),
             "no rule for {name}"
