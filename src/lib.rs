@@ -10,6 +10,7 @@ pub mod http;
 pub mod limit;
 pub mod wire;
 
+pub mod hypercache;
 pub mod snapshot;
 
 pub mod context;
@@ -17,5 +18,6 @@ pub mod engine;
 pub mod evaluation;
 
 pub mod definition;
+pub mod resilience;
 pub mod store;
 pub mod telemetry;

@@ -59,13 +59,31 @@ const RULES: &[Rule] = &[
         ],
     },
     Rule {
+        folder: "resilience",
+        own: &[],
+        banned: &[
+            HTTP,
+            RUNTIME,
+            "rusqlite",
+            "redis",
+            "tokio_postgres",
+            "bb8",
+            "aws_sdk_s3",
+        ],
+    },
+    Rule {
+        folder: "hypercache",
+        own: &["definition"],
+        banned: &[HTTP, "rusqlite", "redis", "tokio_postgres", "bb8", "aws_sdk_s3"],
+    },
+    Rule {
         folder: "snapshot",
-        own: &["definition", "engine", "wire"],
+        own: &["definition", "engine", "hypercache", "wire"],
         banned: &[HTTP, "rusqlite", "redis", "tokio_postgres", "bb8", "aws_sdk_s3"],
     },
     Rule {
         folder: "context",
-        own: &["snapshot"],
+        own: &["resilience", "snapshot"],
         banned: &[HTTP, "rusqlite", "redis", "tokio_postgres", "bb8", "aws_sdk_s3"],
     },
     Rule {
@@ -93,7 +111,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         folder: "store",
-        own: &["definition", "snapshot", "context"],
+        own: &["definition", "hypercache", "resilience", "snapshot", "context"],
         banned: &[HTTP],
     },
     Rule {

@@ -1,13 +1,9 @@
 //! What the snapshot map asks of a store.
 
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
 
 use crate::definition::RawProject;
-
-/// A future that a port returns; boxed because ports are chosen at start.
-pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+pub use crate::hypercache::BoxFuture;
 
 /// Definitions by project token.
 pub trait ProjectSource: Send + Sync {

@@ -1,3 +1,3 @@
-//! Adapters: the only place that knows database clients.
+//! Adapters: the only place that knows database clients. They implement the ports of `hypercache`, `snapshot` and `context`.
 
 pub mod embedded;
