@@ -110,6 +110,9 @@ fn snapshot_settings(config: &Config) -> SnapshotSettings {
         lookups_max: config.snapshot.unknown_lookups_max,
         negative_capacity: config.snapshot.negative_capacity,
         negative_time_to_live: config.snapshot.negative_ttl,
+        soft_ttl: config.snapshot.soft_ttl,
+        hard_ttl: config.snapshot.hard_ttl,
+        load_wait: config.snapshot.load_wait,
     }
 }
 

@@ -1,17 +1,17 @@
-//! Snapshots by project token: readers take no lock, loads are single flight and bounded.
+//! Snapshots by project token: readers take no lock and never wait for a refresh.
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwap;
-use tokio::sync::{Semaphore, watch};
-
+use super::flight::Flights;
+use super::held::{AgeLimits, Current, Freshness, Held};
 use super::negative::NegativeCache;
-use super::port::{LoadError, ProjectSource};
+use super::port::{LoadError, ProjectSource, Validity};
 use super::project::ProjectSnapshot;
+use super::push::PushClock;
 
 /// Bounds of the map.
 #[derive(Debug, Clone, Copy)]
@@ -24,6 +24,27 @@ pub struct SnapshotSettings {
     pub negative_capacity: usize,
     /// For how long.
     pub negative_time_to_live: Duration,
+    /// Older snapshots are served and refreshed in the background.
+    pub soft_ttl: Duration,
+    /// For older ones a request waits, unless they cannot be refreshed.
+    pub hard_ttl: Duration,
+    /// How long it waits at most (`decisions.md` 8).
+    pub load_wait: Duration,
+}
+
+impl Default for SnapshotSettings {
+    /// The defaults of the settings.
+    fn default() -> Self {
+        Self {
+            capacity_bytes: 128 << 20,
+            lookups_max: 64,
+            negative_capacity: 10_000,
+            negative_time_to_live: Duration::from_secs(30),
+            soft_ttl: Duration::from_secs(2),
+            hard_ttl: Duration::from_secs(30),
+            load_wait: Duration::from_millis(200),
+        }
+    }
 }
 
 /// Why there is no snapshot.
@@ -49,175 +70,199 @@ impl fmt::Display for LookupError {
 
 impl std::error::Error for LookupError {}
 
-type Flight = watch::Receiver<Option<Result<Arc<ProjectSnapshot>, LookupError>>>;
-
 /// The teams that this process holds.
 pub struct SnapshotMap {
-    held: scc::HashIndex<Box<str>, Arc<Held>, ahash::RandomState>,
-    negative: NegativeCache,
-    source: Arc<dyn ProjectSource>,
-    settings: SnapshotSettings,
-    lookups: Semaphore,
-    flights: Mutex<HashMap<Box<str>, Flight>>,
+    pub(super) held: scc::HashIndex<Box<str>, Arc<Held>, ahash::RandomState>,
+    pub(super) negative: NegativeCache,
+    pub(super) source: Arc<dyn ProjectSource>,
+    pub(super) settings: SnapshotSettings,
+    pub(super) flights: Flights,
+    clock: Arc<PushClock>,
+    limits: AgeLimits,
     bytes: AtomicUsize,
-    /// Numbers loads in the order in which they began.
-    loads: AtomicU64,
+    /// Numbers loads, and announcements between them, in the order in which they began.
+    pub(super) loads: AtomicU64,
+    /// Loads with a smaller number may lack a change, whichever team it was of.
+    pub(super) announced_for_all: AtomicU64,
     /// Held while a snapshot is published; readers never wait for it.
     publishing: Mutex<()>,
-    started: Instant,
-}
-
-struct Held {
-    snapshot: ArcSwap<ProjectSnapshot>,
-    /// Number of the load that the snapshot came from.
-    load: AtomicU64,
-    /// Seconds since the map's start.
-    last_used: AtomicU32,
+    /// Tokens of each held team.
+    by_team: Mutex<HashMap<i32, Vec<Box<str>>>>,
 }
 
 impl SnapshotMap {
-    /// An empty map over a store.
+    /// An empty map over a source.
     #[must_use]
     pub fn new(source: Arc<dyn ProjectSource>, settings: SnapshotSettings) -> Self {
+        let milliseconds = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         Self {
             held: scc::HashIndex::with_hasher(ahash::RandomState::new()),
             negative: NegativeCache::new(settings.negative_capacity, settings.negative_time_to_live),
+            clock: source.push_clock(),
             source,
-            lookups: Semaphore::new(settings.lookups_max),
+            flights: Flights::new(settings.lookups_max),
+            limits: AgeLimits {
+                soft_ms: milliseconds(settings.soft_ttl),
+                hard_ms: milliseconds(settings.hard_ttl),
+            },
             settings,
-            flights: Mutex::new(HashMap::new()),
             bytes: AtomicUsize::new(0),
-            loads: AtomicU64::new(0),
+            // A team that was never announced has the number 0.
+            loads: AtomicU64::new(1),
+            announced_for_all: AtomicU64::new(0),
             publishing: Mutex::new(()),
-            started: Instant::now(),
+            by_team: Mutex::new(HashMap::new()),
         }
     }
 
-    /// The snapshot of a token that is held. No lock, no wait.
+    /// The snapshot of a token that is held and may be used without waiting. No lock, no wait; a stale one is
+    /// refreshed in the background.
     #[must_use]
-    pub fn get(&self, token: &str) -> Option<Arc<ProjectSnapshot>> {
-        self.held.peek_with(token, |_, held| {
-            let now = self.started.elapsed().as_secs() as u32;
-            // Written once a second at most: the line stays shared between workers.
-            if held.last_used.load(Ordering::Relaxed) != now {
-                held.last_used.store(now, Ordering::Relaxed);
+    pub fn get(self: &Arc<Self>, token: &str) -> Option<Arc<ProjectSnapshot>> {
+        let (snapshot, freshness) = self.look(token)?;
+        match freshness {
+            Freshness::Fresh => Some(snapshot),
+            Freshness::Stale => {
+                self.refresh(token);
+                Some(snapshot)
             }
-            held.snapshot.load_full()
+            Freshness::Expired => None,
+        }
+    }
+
+    /// The held snapshot, however old.
+    fn look(&self, token: &str) -> Option<(Arc<ProjectSnapshot>, Freshness)> {
+        self.held.peek_with(token, |_, held| {
+            let now_ms = self.now_ms();
+            let now_seconds = (now_ms / 1000) as u32;
+            // Written once a second at most: the line stays shared between workers.
+            if held.last_used.load(Ordering::Relaxed) != now_seconds {
+                held.last_used.store(now_seconds, Ordering::Relaxed);
+            }
+            let announced = held
+                .announced
+                .load(Ordering::Acquire)
+                .max(self.announced_for_all.load(Ordering::Acquire));
+            let current = held.current.load();
+            let mut freshness = current.freshness(&self.clock, now_ms, announced, self.limits);
+            if freshness != Freshness::Fresh && now_ms < held.retry_at_ms.load(Ordering::Relaxed) {
+                // A load has just failed. Availability beats freshness, and nobody waits for the next failure.
+                freshness = Freshness::Fresh;
+            }
+            (Arc::clone(&current.snapshot), freshness)
         })
     }
 
-    /// The snapshot of a token, loaded if it is not held. Requests for one token share one load, which goes
-    /// on when the caller goes away.
+    /// The snapshot of a token, loaded if it is not held or too old. Requests for one token share one load, which goes
+    /// on when the caller goes away. An old snapshot is better than none.
+    ///
+    /// # Errors
+    /// When no team has the token, when too many new tokens are looked up, or when nothing is held and all tiers fail.
     pub async fn get_or_load(self: &Arc<Self>, token: &str) -> Result<Arc<ProjectSnapshot>, LookupError> {
-        if let Some(snapshot) = self.get(token) {
-            return Ok(snapshot);
-        }
-        if self.negative.contains(token, Instant::now()) {
-            return Err(LookupError::UnknownToken);
-        }
-        let mut flight = self.join_flight(token)?;
-        let landed = flight.wait_for(Option::is_some).await;
-        match landed.as_deref() {
-            Ok(Some(result)) => result.clone(),
-            _ => Err(LookupError::Load(LoadError::Unavailable(
-                "the load was abandoned".into(),
-            ))),
-        }
-    }
-
-    fn join_flight(self: &Arc<Self>, token: &str) -> Result<Flight, LookupError> {
-        let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(flight) = flights.get(token) {
-            return Ok(flight.clone());
-        }
-        let Ok(permit) = self.lookups.try_acquire() else {
-            return Err(LookupError::Busy);
-        };
-        permit.forget();
-        let (sender, receiver) = watch::channel(None);
-        flights.insert(token.into(), receiver.clone());
-        drop(flights);
-        let map = Arc::clone(self);
-        let token: Box<str> = token.into();
-        tokio::spawn(async move {
-            let landing = Landing { map, token };
-            let result = landing.map.load(&landing.token).await;
-            // Receivers may all be gone; the snapshot is held all the same.
-            sender.send_replace(Some(result));
-        });
-        Ok(receiver)
-    }
-
-    async fn load(&self, token: &str) -> Result<Arc<ProjectSnapshot>, LookupError> {
-        let number = self.loads.fetch_add(1, Ordering::Relaxed);
-        let Some(raw) = self.source.load(token).await.map_err(LookupError::Load)? else {
-            self.negative.insert(token, Instant::now());
-            self.remove(token);
-            return Err(LookupError::UnknownToken);
-        };
-        let built = tokio::task::spawn_blocking(move || Arc::new(ProjectSnapshot::build(&raw))).await;
-        let snapshot = built.map_err(|error| LookupError::Load(LoadError::Corrupt(error.to_string())))?;
-        self.publish(token, number, &snapshot);
-        Ok(snapshot)
-    }
-
-    /// Loads a token again if it is held or being loaded, and forgets that it was unknown. An error keeps the
-    /// old snapshot.
-    pub async fn reload(&self, token: &str) -> Result<(), LookupError> {
-        self.negative.remove(token);
-        let flying = self
-            .flights
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .contains_key(token);
-        if flying || self.held.contains(token) {
-            self.load(token).await.map(drop)
-        } else {
-            Ok(())
-        }
-    }
-
-    /// Reloads tokens as the store names them, until it fails for good. Run as a task.
-    pub async fn follow_changes(self: Arc<Self>, retry_after: Duration) {
-        loop {
-            match self.source.changed().await {
-                Ok(tokens) => {
-                    for token in tokens {
-                        // An unknown token or a failing store: the next change or request tries again.
-                        let _ = self.reload(&token).await;
-                    }
-                }
-                Err(_) => tokio::time::sleep(retry_after).await,
+        match self.look(token) {
+            Some((snapshot, Freshness::Fresh)) => Ok(snapshot),
+            Some((snapshot, Freshness::Stale)) => {
+                self.refresh(token);
+                Ok(snapshot)
             }
+            Some((old, Freshness::Expired)) => {
+                let Ok(flight) = self.join_flight(token, true) else {
+                    return Ok(old);
+                };
+                match tokio::time::timeout(self.settings.load_wait, flight.landed()).await {
+                    Ok(Ok(snapshot)) => Ok(snapshot),
+                    Ok(Err(LookupError::UnknownToken)) => Err(LookupError::UnknownToken),
+                    Ok(Err(_)) | Err(_) => Ok(old),
+                }
+            }
+            None if self.negative.contains(token, Instant::now()) => Err(LookupError::UnknownToken),
+            None => self.join_flight(token, false)?.landed().await,
         }
+    }
+
+    /// Refreshes a held token in the background, unless somebody does already.
+    #[cold]
+    fn refresh(self: &Arc<Self>, token: &str) {
+        let Some(held) = self.held_entry(token) else {
+            return;
+        };
+        if held.refreshing.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        if tokio::runtime::Handle::try_current().is_err() || self.join_flight(token, true).is_err() {
+            held.refreshing.store(false, Ordering::Release);
+        }
+    }
+
+    pub(super) fn held_entry(&self, token: &str) -> Option<Arc<Held>> {
+        self.held.peek_with(token, |_, held| Arc::clone(held))
+    }
+
+    pub(super) fn now_ms(&self) -> u64 {
+        self.clock.milliseconds(Instant::now())
     }
 
     /// Publishes the outcome of a load, unless a load that began later was faster.
-    fn publish(&self, token: &str, number: u64, snapshot: &Arc<ProjectSnapshot>) {
+    pub(super) fn publish(
+        &self,
+        token: &str,
+        number: u64,
+        loaded_ms: u64,
+        snapshot: Arc<ProjectSnapshot>,
+        validity: Validity,
+    ) {
         let publishing = self.publishing.lock().unwrap_or_else(PoisonError::into_inner);
-        let added = snapshot.heap_bytes();
-        let replaced = self.held.peek_with(token, |_, held| {
-            if held.load.load(Ordering::Relaxed) > number {
-                return added;
+        let (added, team) = (snapshot.heap_bytes(), snapshot.team.id);
+        let current = Current {
+            snapshot,
+            load: number,
+            loaded_ms,
+            validity,
+        };
+        if let Some(held) = self.held_entry(token) {
+            let before = held.current.load_full();
+            held.retry_at_ms.store(0, Ordering::Relaxed);
+            if before.load > number {
+                return;
             }
-            held.load.store(number, Ordering::Relaxed);
-            held.snapshot.swap(Arc::clone(snapshot)).heap_bytes()
-        });
-        if let Some(before) = replaced {
-            self.bytes.fetch_sub(before, Ordering::Relaxed);
+            held.current.store(Arc::new(current));
             self.bytes.fetch_add(added, Ordering::Relaxed);
+            self.bytes
+                .fetch_sub(before.snapshot.heap_bytes(), Ordering::Relaxed);
+            if before.snapshot.team.id != team {
+                self.unlist(before.snapshot.team.id, token);
+                self.list(team, token);
+            }
         } else {
-            let held = Held {
-                snapshot: ArcSwap::new(Arc::clone(snapshot)),
-                load: AtomicU64::new(number),
-                last_used: AtomicU32::new(self.started.elapsed().as_secs() as u32),
-            };
+            let held = Held::new(current, (loaded_ms / 1000) as u32);
             if self.held.insert_sync(token.into(), Arc::new(held)).is_ok() {
                 self.bytes.fetch_add(added, Ordering::Relaxed);
+                self.list(team, token);
             }
         }
         drop(publishing);
         self.evict(token);
+    }
+
+    fn list(&self, team: i32, token: &str) {
+        let mut by_team = self.by_team.lock().unwrap_or_else(PoisonError::into_inner);
+        by_team.entry(team).or_default().push(token.into());
+    }
+
+    fn unlist(&self, team: i32, token: &str) {
+        let mut by_team = self.by_team.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(tokens) = by_team.get_mut(&team) {
+            tokens.retain(|listed| **listed != *token);
+            if tokens.is_empty() {
+                by_team.remove(&team);
+            }
+        }
+    }
+
+    /// Tokens under which a team is held.
+    pub(super) fn tokens_of(&self, team: i32) -> Vec<Box<str>> {
+        let by_team = self.by_team.lock().unwrap_or_else(PoisonError::into_inner);
+        by_team.get(&team).cloned().unwrap_or_default()
     }
 
     /// Drops least recently used snapshots until the bound holds; `keep` stays.
@@ -233,23 +278,38 @@ impl SnapshotMap {
             .map(|(token, held)| (held.last_used.load(Ordering::Relaxed), token.clone()))
             .collect();
         oldest.sort_unstable();
+        // A little more than needed, so that a full map is not sorted again for every new team.
+        let goal = self.settings.capacity_bytes - self.settings.capacity_bytes / EVICTED_SHARE;
         for (_, token) in oldest {
-            if self.held_bytes() <= self.settings.capacity_bytes {
+            if self.held_bytes() <= goal {
                 return;
             }
             self.remove(&token);
         }
     }
 
-    fn remove(&self, token: &str) {
-        let bytes = self
-            .held
-            .peek_with(token, |_, held| held.snapshot.load().heap_bytes());
-        if let Some(bytes) = bytes
-            && self.held.remove_sync(token)
-        {
-            self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+    pub(super) fn remove(&self, token: &str) {
+        let _publishing = self.publishing.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(held) = self.held_entry(token) else {
+            return;
+        };
+        if self.held.remove_sync(token) {
+            let snapshot = &held.current.load().snapshot;
+            self.bytes.fetch_sub(snapshot.heap_bytes(), Ordering::Relaxed);
+            self.unlist(snapshot.team.id, token);
         }
+    }
+
+    /// Age of the oldest snapshot that was used within the last minute; `None` when there is none.
+    #[must_use]
+    pub fn oldest_age(&self) -> Option<Duration> {
+        let now_ms = self.now_ms();
+        let guard = scc::Guard::new();
+        self.held
+            .iter(&guard)
+            .filter(|(_, held)| now_ms / 1000 < u64::from(held.last_used.load(Ordering::Relaxed)) + 60)
+            .map(|(_, held)| Duration::from_millis(held.current.load().age_ms(&self.clock, now_ms)))
+            .max()
     }
 
     /// Estimated bytes of everything held.
@@ -271,22 +331,8 @@ impl SnapshotMap {
     }
 }
 
-/// Ends a flight, also when the load panics: the permit comes back and the next request starts anew.
-struct Landing {
-    map: Arc<SnapshotMap>,
-    token: Box<str>,
-}
-
-impl Drop for Landing {
-    fn drop(&mut self) {
-        self.map
-            .flights
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&self.token);
-        self.map.lookups.add_permits(1);
-    }
-}
+/// One part in this many of the capacity is freed when the bound is reached.
+const EVICTED_SHARE: usize = 32;
 
 #[cfg(test)]
 mod tests;

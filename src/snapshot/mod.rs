@@ -1,10 +1,17 @@
-//! Immutable per-team state, how it is held, and the read port that it is loaded through.
+//! Immutable per-team state, how it is held and kept fresh, and the port that it is loaded through.
+//!
+//! `map.rs` answers requests; `flight.rs` loads each token once at a time; `follow.rs` hears of changes; `push.rs` knows how
+//! far announcements can be trusted.
 
+mod flight;
+mod follow;
+mod held;
 mod map;
 mod negative;
 mod port;
 mod project;
+pub mod push;
 
 pub use map::{LookupError, SnapshotMap, SnapshotSettings};
-pub use port::{BoxFuture, LoadError, ProjectSource};
-pub use project::ProjectSnapshot;
+pub use port::{BoxFuture, Changed, Changes, LoadError, Loaded, LoadedProject, ProjectSource, Validity};
+pub use project::{KnownInputs, ProjectSnapshot, Tags};

@@ -47,6 +47,11 @@ impl NegativeCache {
         let _ = self.tokens.insert_sync(token.into(), now);
     }
 
+    /// Forgets all tokens.
+    pub fn clear(&self) {
+        self.tokens.clear_sync();
+    }
+
     /// Forgets a token.
     pub fn remove(&self, token: &str) {
         self.tokens.remove_sync(token);

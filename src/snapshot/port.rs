@@ -1,18 +1,80 @@
-//! What the snapshot map asks of a store.
+//! What the snapshot map asks of whatever loads projects.
 
 use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
 
+use super::project::{KnownInputs, ProjectSnapshot, Tags};
+use super::push::{Epochs, PushClock};
 use crate::definition::RawProject;
 pub use crate::hypercache::BoxFuture;
 
-/// Definitions by project token.
+/// Projects by project token.
 pub trait ProjectSource: Send + Sync {
-    /// Loads everything that the token's snapshot is compiled from; `None` when no team has the token.
-    fn load<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<Option<RawProject>, LoadError>>;
+    /// Loads everything that the token's snapshot is compiled from. `known` is the snapshot that is held: inputs that
+    /// have not changed since need not be read again into memory.
+    fn load<'a>(
+        &'a self,
+        token: &'a str,
+        known: Option<&'a ProjectSnapshot>,
+    ) -> BoxFuture<'a, Result<Loaded, LoadError>>;
 
-    /// Waits until definitions may have changed, then names the project tokens concerned (also
-    /// tokens that did not exist before). Cancel safe: dropping the future loses no change.
-    fn changed<'a>(&'a self) -> BoxFuture<'a, Result<Vec<String>, LoadError>>;
+    /// Waits until definitions may have changed, then says which. Cancel safe: dropping the future loses no change.
+    fn changed(&self) -> BoxFuture<'_, Result<Changes, LoadError>>;
+
+    /// What tracking connections have proven; a clock without servers when nothing is tracked.
+    fn push_clock(&self) -> Arc<PushClock>;
+}
+
+/// The outcome of a load.
+#[derive(Debug)]
+pub enum Loaded {
+    /// No team has the token.
+    UnknownToken,
+    /// Every input is what the known snapshot was compiled from.
+    Unchanged(Validity),
+    /// Something has changed, or nothing was known.
+    Project(Box<LoadedProject>),
+}
+
+/// A project and what it was read from.
+#[derive(Debug)]
+pub struct LoadedProject {
+    /// To be compiled.
+    pub raw: RawProject,
+    /// Identity of all inputs.
+    pub tags: Tags,
+    /// What a later load must know of them.
+    pub inputs: KnownInputs,
+    /// How long it may be held without asking.
+    pub validity: Validity,
+}
+
+/// For how long a load speaks, besides the age limits.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Validity {
+    /// Epochs from before the load, when every entry came from tracked servers; `None`: age alone counts.
+    pub epochs: Option<Epochs>,
+    /// Inputs that nobody announces are due again after this time; `None`: there are none.
+    pub recheck_after: Option<Duration>,
+}
+
+/// What may have changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Changes {
+    /// These projects.
+    Projects(Vec<Changed>),
+    /// Anything: announcements were lost, or a server was emptied.
+    Everything,
+}
+
+/// One project that may have changed.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Changed {
+    /// By project token, also of a token that did not exist before.
+    Token(Box<str>),
+    /// By team id.
+    Team(i32),
 }
 
 /// Why definitions could not be loaded. Never means "no such team".
@@ -24,6 +86,8 @@ pub enum LoadError {
     Timeout,
     /// The store answered with something that cannot be read.
     Corrupt(String),
+    /// No cache has it, and the database may not be asked.
+    NotCached,
 }
 
 impl fmt::Display for LoadError {
@@ -32,6 +96,7 @@ impl fmt::Display for LoadError {
             Self::Unavailable(detail) => write!(formatter, "store unavailable: {detail}"),
             Self::Timeout => formatter.write_str("store timed out"),
             Self::Corrupt(detail) => write!(formatter, "stored definitions unreadable: {detail}"),
+            Self::NotCached => formatter.write_str("no cache has the entry"),
         }
     }
 }

@@ -1,26 +1,56 @@
 //! Definitions by project token.
 
+use std::sync::Arc;
+
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, Transaction, params};
 use serde_json::Value;
 
 use super::EmbeddedStore;
 use super::pool::PoolError;
 use crate::definition::{MalformedFlag, RawCohort, RawFilters, RawFlag, RawProject, RawTeam};
-use crate::snapshot::{BoxFuture, LoadError, ProjectSource};
+use crate::snapshot::push::PushClock;
+use crate::snapshot::{
+    BoxFuture, Changed, Changes, KnownInputs, LoadError, Loaded, LoadedProject, ProjectSnapshot,
+    ProjectSource, Tags, Validity,
+};
 
 impl ProjectSource for EmbeddedStore {
-    fn load<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<Option<RawProject>, LoadError>> {
+    fn load<'a>(
+        &'a self,
+        token: &'a str,
+        _known: Option<&'a ProjectSnapshot>,
+    ) -> BoxFuture<'a, Result<Loaded, LoadError>> {
         let token = token.to_owned();
         Box::pin(async move {
-            self.readers
-                .run(move |connection| load_project(connection, &token))
-                .await
-                .map_err(load_error)
+            let epochs = self.watch.clock.epochs();
+            let read = self
+                .readers
+                .run(move |connection| load_project(connection, &token));
+            Ok(match read.await.map_err(load_error)? {
+                None => Loaded::UnknownToken,
+                Some(raw) => Loaded::Project(Box::new(LoadedProject {
+                    raw,
+                    tags: Tags::default(),
+                    inputs: KnownInputs::default(),
+                    validity: Validity {
+                        epochs,
+                        recheck_after: None,
+                    },
+                })),
+            })
         })
     }
 
-    fn changed<'a>(&'a self) -> BoxFuture<'a, Result<Vec<String>, LoadError>> {
-        Box::pin(self.next_change())
+    fn changed(&self) -> BoxFuture<'_, Result<Changes, LoadError>> {
+        Box::pin(async {
+            let tokens = self.next_change().await?;
+            let changed = tokens.into_iter().map(|token| Changed::Token(token.into()));
+            Ok(Changes::Projects(changed.collect()))
+        })
+    }
+
+    fn push_clock(&self) -> Arc<PushClock> {
+        Arc::clone(&self.watch.clock)
     }
 }
 

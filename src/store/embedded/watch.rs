@@ -1,7 +1,8 @@
 //! Hearing of imports, also those of other processes.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
@@ -9,6 +10,7 @@ use super::EmbeddedStore;
 use super::pool::{Pool, PoolError};
 use super::project::load_error;
 use crate::snapshot::LoadError;
+use crate::snapshot::push::PushClock;
 
 /// How often the file is asked whether it has changed. The question reads one page that is in
 /// memory, so this costs nothing measurable and keeps a change within a second with room to spare.
@@ -21,6 +23,8 @@ pub(super) struct Watch {
     seen_revision: AtomicI64,
     /// `PRAGMA data_version` when all revisions up to `seen_revision` were read; 0 before the first look.
     seen_version: AtomicI64,
+    /// Every look that finds nothing new proves that what was loaded before it is current.
+    pub(super) clock: Arc<PushClock>,
 }
 
 impl Watch {
@@ -36,8 +40,16 @@ impl Watch {
                 connection,
                 seen_revision: AtomicI64::new(revision),
                 seen_version: AtomicI64::new(0),
+                clock: Arc::new(PushClock::new(1)),
             }),
         )
+    }
+}
+
+impl Watch {
+    fn proven(&self, asked: Instant) {
+        self.clock.begin(0, asked);
+        self.clock.prove(0, asked);
     }
 }
 
@@ -54,6 +66,7 @@ impl EmbeddedStore {
         loop {
             // Registered before looking, so that an import between look and wait is not missed.
             let rung = self.changed.notified();
+            let asked = Instant::now();
             let revision = self.watch.seen_revision.load(Ordering::Acquire);
             let version = self.watch.seen_version.load(Ordering::Acquire);
             let looked = self
@@ -69,10 +82,15 @@ impl EmbeddedStore {
                     if !found.tokens.is_empty() {
                         return Ok(found.tokens);
                     }
+                    self.watch.proven(asked);
                 }
+                Ok(None) => self.watch.proven(asked),
                 // The look of a future that was dropped may still be running: ask again.
-                Ok(None) | Err(PoolError::Unavailable("queue is full")) => {}
-                Err(error) => return Err(load_error(error)),
+                Err(PoolError::Unavailable("queue is full")) => {}
+                Err(error) => {
+                    self.watch.clock.end(0);
+                    return Err(load_error(error));
+                }
             }
             // Either wake-up is followed by a look; a lost ring costs one poll interval.
             let _ = tokio::time::timeout(POLL, rung).await;

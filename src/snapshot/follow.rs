@@ -1,0 +1,121 @@
+//! Hearing of changes: what was announced is loaded again at once, off the request path.
+
+use std::collections::HashSet;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+
+use super::map::{LookupError, SnapshotMap};
+use super::port::{Changed, Changes};
+
+/// Reloads at one time. More wait, each token once, so that the queue is bounded by the teams that are held.
+const RELOADS_MAX: usize = 32;
+
+impl SnapshotMap {
+    /// Loads a token again if it is held or being loaded, and forgets that it was unknown. An error keeps the
+    /// old snapshot, which counts as stale until a load succeeds.
+    ///
+    /// # Errors
+    /// As a load; an unknown token is forgotten.
+    pub async fn reload(&self, token: &str) -> Result<(), LookupError> {
+        if self.announce(token) {
+            self.load(token).await.map(drop)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Notes that a token's definitions may have changed. Whether somebody here cares.
+    fn announce(&self, token: &str) -> bool {
+        self.negative.remove(token);
+        let number = self.loads.fetch_add(1, Ordering::AcqRel);
+        let held = self.held_entry(token);
+        if let Some(held) = &held {
+            held.announce(number);
+        }
+        held.is_some() || self.flights.contains(token)
+    }
+
+    /// Reloads projects as the source names them. Run as a task; it never ends.
+    pub async fn follow_changes(self: Arc<Self>, retry_after: Duration) {
+        let reloads = Arc::new(Semaphore::new(RELOADS_MAX));
+        let waiting = Arc::new(Mutex::new(HashSet::new()));
+        loop {
+            match self.source.changed().await {
+                Ok(Changes::Projects(changed)) => {
+                    for token in self.tokens_of_all(changed) {
+                        if self.announce(&token) {
+                            self.queue_reload(token, &reloads, &waiting);
+                        }
+                    }
+                }
+                Ok(Changes::Everything) => {
+                    let number = self.loads.fetch_add(1, Ordering::AcqRel);
+                    self.announced_for_all.fetch_max(number, Ordering::AcqRel);
+                    // Announcements of new tokens may be among what was lost.
+                    self.negative.clear();
+                }
+                Err(_) => tokio::time::sleep(retry_after).await,
+            }
+        }
+    }
+
+    /// The tokens that a list of changes concerns, each once.
+    fn tokens_of_all(&self, changed: Vec<Changed>) -> HashSet<Box<str>> {
+        let mut tokens = HashSet::new();
+        for change in changed {
+            match change {
+                Changed::Token(token) => {
+                    tokens.insert(token);
+                }
+                Changed::Team(team) => {
+                    let held = self.tokens_of(team);
+                    if held.is_empty() {
+                        // A token that is being loaded for the first time may turn out to be this team's.
+                        tokens.extend(self.flights.tokens());
+                    }
+                    tokens.extend(held);
+                }
+            }
+        }
+        tokens
+    }
+
+    fn queue_reload(
+        self: &Arc<Self>,
+        token: Box<str>,
+        reloads: &Arc<Semaphore>,
+        waiting: &Arc<Mutex<HashSet<Box<str>>>>,
+    ) {
+        let is_new = waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(token.clone());
+        if !is_new {
+            // The reload that waits will see this change too.
+            return;
+        }
+        let held = self.held_entry(&token);
+        if let Some(held) = &held {
+            // Requests that see it stale need not load it too.
+            held.refreshing.store(true, Ordering::Release);
+        }
+        let (map, reloads, waiting) = (Arc::clone(self), Arc::clone(reloads), Arc::clone(waiting));
+        tokio::spawn(async move {
+            let turn = reloads.acquire().await;
+            // From here on a further change needs a further reload.
+            waiting
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .remove(&token);
+            // An unknown token or a failing tier: the snapshot counts as stale, and the next request tries again.
+            let _ = map.load(&token).await;
+            if let Some(held) = held {
+                held.refreshing.store(false, Ordering::Release);
+            }
+            drop(turn);
+        });
+    }
+}
