@@ -5,5 +5,6 @@ mod definitions;
 mod facts;
 mod load;
 mod outage;
+mod reasons;
 mod server;
 mod tls;

@@ -159,13 +159,13 @@ async fn transaction(
     lease: &mut Lease<'_>,
     recorded_sql: &'static str,
     team_id: i32,
-    distinct_ids: &Vec<&str>,
+    distinct_ids: &[&str],
     flag_keys: &[&str],
     hash_key: &str,
 ) -> Result<(), PostgresError> {
     let recorded = Query {
         sql: recorded_sql,
-        parameters: &[&team_id, distinct_ids],
+        parameters: &[&team_id, &distinct_ids],
     };
     let answers = lease.exchange(Some(BEGIN), &[recorded], None).await?;
     let rows = answers.into_iter().next().unwrap_or_default();
@@ -187,6 +187,9 @@ fn missing<'k>(rows: &[Row], flag_keys: &[&'k str]) -> Result<(Vec<i64>, Vec<&'k
         let keys = recorded.entry(column(row, 0)?).or_default();
         keys.extend(column::<Option<&str>>(row, 1)?);
     }
+    // In one order everywhere, so that two writers of the same rows cannot wait for each other.
+    let mut flag_keys = flag_keys.to_vec();
+    flag_keys.sort_unstable();
     let (mut persons, mut keys) = (Vec::new(), Vec::new());
     for (person, recorded) in &recorded {
         for key in flag_keys.iter().filter(|key| !recorded.contains(**key)) {

@@ -23,7 +23,6 @@ mod url;
 
 pub use definitions::PostgresDefinitions;
 pub use error::{ErrorClass, PostgresError};
-pub use lease::Lease;
 pub use person::PostgresPersons;
 pub use pool::{Pool, PoolSettings, PoolStats, ping};
 pub use pools::{OpenError, Pools, PoolsSettings};

@@ -108,8 +108,8 @@ impl PostgresPersons {
         lease: &mut Lease<'_>,
         query: &FactsQuery,
         person_wanted: bool,
-        indexes: &Vec<i32>,
-        keys: &Vec<&str>,
+        indexes: &[i32],
+        keys: &[&str],
     ) -> Result<Vec<Vec<Row>>, PostgresError> {
         let person = Query {
             sql: if person_wanted && tombstones(&self.tombstones, lease).await? {
@@ -121,7 +121,7 @@ impl PostgresPersons {
         };
         let groups = Query {
             sql: GROUPS,
-            parameters: &[&query.team_id, indexes, keys],
+            parameters: &[&query.team_id, &indexes, &keys],
         };
         match (person_wanted, keys.is_empty()) {
             (true, true) => lease.exchange(None, &[person], None).await,
