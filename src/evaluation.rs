@@ -9,7 +9,8 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::context::{
-    ContinuityQuery, FactsQuery, GatherError, JitteredPause, PersonSource, StoredFacts, gather_continuity,
+    ContinuityQuery, FactsQuery, GatherError, JitteredPause, PersonSource, Retries, StoredFacts, TimeoutKind,
+    gather_continuity,
 };
 use crate::engine::value::{Node, OwnedTape, PropertyValue};
 use crate::engine::{
@@ -17,6 +18,7 @@ use crate::engine::{
     Instant, Parallelism, Plan, PlanScratch, Reason, RequestRuntime, Selection, SelectionQuery,
     SelectionScratch, Slots, recycle,
 };
+use crate::resilience::RetryBudget;
 use crate::wire::request::FlagRequest;
 
 /// What evaluation takes from settings.
@@ -28,6 +30,8 @@ pub struct EvaluationSettings {
     pub skip_writes: bool,
     /// `PERSONS_DB_DEADLINE_MS`: for everything that one request reads and writes of stored persons.
     pub persons_deadline: Duration,
+    /// What second attempts are paid from, shared by the whole process.
+    pub retry_budget: Arc<RetryBudget>,
     /// Where large stages are evaluated in parallel; `None`: nowhere.
     pub pool: Option<Arc<EvaluationPool>>,
 }
@@ -281,16 +285,22 @@ pub async fn evaluate(
     let mut continuity_failed = false;
     let mut overrides: Vec<Option<&str>> = Vec::new();
     if wanted.continuity {
+        let flag_keys: Vec<&str> = match request.anon_distinct_id {
+            Some(_) => project.continuity_flag_keys().collect(),
+            None => Vec::new(),
+        };
         let query = ContinuityQuery {
             team_id,
             distinct_id,
             anon_distinct_id: request.anon_distinct_id,
+            flag_keys: &flag_keys,
             writes_allowed: !settings.skip_writes,
         };
-        match deadline
-            .bound(gather_continuity(source, query, &JitteredPause))
-            .await
-        {
+        let retries = Retries {
+            pause: &JitteredPause,
+            budget: &settings.retry_budget,
+        };
+        match deadline.bound(gather_continuity(source, query, retries)).await {
             Ok(found) => {
                 rows = found;
                 overrides.resize(project.flags().len(), None);
@@ -389,7 +399,7 @@ impl PersonsDeadline {
             .get_or_insert_with(|| tokio::time::Instant::now() + self.limit);
         tokio::time::timeout_at(at, question)
             .await
-            .unwrap_or(Err(GatherError::Timeout))
+            .unwrap_or(Err(GatherError::Timeout(TimeoutKind::PersonsDeadline)))
     }
 }
 
@@ -520,8 +530,16 @@ fn merge<'g>(
 
 fn reason(error: &GatherError) -> Reason {
     match error {
-        GatherError::Unavailable(_) => Reason::DatabaseUnavailable,
-        GatherError::Timeout => Reason::DatabaseTimeout,
-        GatherError::Database(_) => Reason::DatabaseError,
+        GatherError::Unavailable(_) | GatherError::Refused(_) => Reason::DatabaseUnavailable,
+        GatherError::Transient(_) | GatherError::Database(_) => Reason::DatabaseError,
+        GatherError::Timeout(kind) => match kind {
+            TimeoutKind::Pool => Reason::TimeoutPool,
+            TimeoutKind::Io => Reason::TimeoutIo,
+            TimeoutKind::Protocol => Reason::TimeoutProtocol,
+            TimeoutKind::QueryCanceled => Reason::TimeoutQueryCanceled,
+            TimeoutKind::LockNotAvailable => Reason::TimeoutLock,
+            TimeoutKind::IdleInTransaction => Reason::TimeoutIdleInTransaction,
+            TimeoutKind::PersonsDeadline => Reason::TimeoutPersonsDeadline,
+        },
     }
 }

@@ -135,7 +135,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         folder: "evaluation.rs",
-        own: &["context", "engine", "wire"],
+        own: &["context", "engine", "resilience", "wire"],
         banned: &[HTTP, "rusqlite", "redis", "tokio_postgres", "bb8", "aws_sdk_s3"],
     },
 ];

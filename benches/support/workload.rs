@@ -124,6 +124,7 @@ pub fn settings(pool: Option<Arc<EvaluationPool>>) -> EvaluationSettings {
         continuity_lookups: ContinuityLookups::WhenItMatters,
         skip_writes: false,
         persons_deadline: Duration::from_millis(2_500),
+        retry_budget: Arc::default(),
         pool,
     }
 }
@@ -208,6 +209,7 @@ impl PersonSource for NoPersons {
         &'a self,
         _team_id: i32,
         _distinct_ids: &'a [&'a str],
+        _flag_keys: &'a [&'a str],
     ) -> BoxFuture<'a, Result<bool, GatherError>> {
         Box::pin(async { Ok(false) })
     }
@@ -216,6 +218,7 @@ impl PersonSource for NoPersons {
         &'a self,
         _team_id: i32,
         _distinct_ids: &'a [&'a str],
+        _flag_keys: &'a [&'a str],
         _hash_key: &'a str,
     ) -> BoxFuture<'a, Result<(), GatherError>> {
         Box::pin(async { Ok(()) })

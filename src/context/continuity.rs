@@ -4,6 +4,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 use super::port::{ContinuityReadFrom, GatherError, PersonSource};
+use crate::resilience::RetryBudget;
 use crate::snapshot::BoxFuture;
 
 /// Longest ceiling of a pause (`evaluation.md` 7.5).
@@ -30,6 +31,8 @@ pub struct ContinuityQuery<'a> {
     pub distinct_id: &'a str,
     /// The anonymous distinct id, recorded as hash key where none is.
     pub anon_distinct_id: Option<&'a str>,
+    /// Keys of the team's active continuity flags: what gets a row. Not looked at without an anonymous id.
+    pub flag_keys: &'a [&'a str],
     /// False in read-only mode (`SKIP_WRITES`): nothing is checked or written.
     pub writes_allowed: bool,
 }
@@ -38,6 +41,15 @@ pub struct ContinuityQuery<'a> {
 pub trait Pause: Send + Sync {
     /// Waits for a random share of `ceiling`.
     fn pause(&self, ceiling: Duration) -> BoxFuture<'_, ()>;
+}
+
+/// What attempts after the first cost.
+#[derive(Clone, Copy)]
+pub struct Retries<'a> {
+    /// Waits before each.
+    pub pause: &'a dyn Pause,
+    /// Shared by everything in the process that retries: an outage must not multiply the load that meets it.
+    pub budget: &'a RetryBudget,
 }
 
 /// Waits by tokio's clock.
@@ -65,7 +77,7 @@ fn random_share() -> f64 {
 pub async fn gather_continuity(
     source: &dyn PersonSource,
     query: ContinuityQuery<'_>,
-    pause: &dyn Pause,
+    retries: Retries<'_>,
 ) -> Result<Vec<(String, String)>, GatherError> {
     let Some(anon_distinct_id) = query.anon_distinct_id else {
         return read(
@@ -73,24 +85,24 @@ pub async fn gather_continuity(
             query.team_id,
             &[query.distinct_id],
             ContinuityReadFrom::Reader,
-            pause,
+            retries,
         )
         .await;
     };
     let targets = [query.distinct_id, anon_distinct_id];
     let mut from = ContinuityReadFrom::Reader;
     if query.writes_allowed {
-        let check = || source.continuity_write_needed(query.team_id, &targets);
-        if retry(WRITE, pause, check).await? {
-            retry(WRITE, pause, || {
-                source.write_continuity(query.team_id, &targets, anon_distinct_id)
+        let check = || source.continuity_write_needed(query.team_id, &targets, query.flag_keys);
+        if retry(WRITE, retries, check).await? {
+            retry(WRITE, retries, || {
+                source.write_continuity(query.team_id, &targets, query.flag_keys, anon_distinct_id)
             })
             .await?;
             // A replica may not have the rows yet, also when the write found nothing left to insert.
             from = ContinuityReadFrom::Writer;
         }
     }
-    read(source, query.team_id, &targets, from, pause).await
+    read(source, query.team_id, &targets, from, retries).await
 }
 
 async fn read(
@@ -98,9 +110,9 @@ async fn read(
     team_id: i32,
     targets: &[&str],
     from: ContinuityReadFrom,
-    pause: &dyn Pause,
+    retries: Retries<'_>,
 ) -> Result<Vec<(String, String)>, GatherError> {
-    retry(READ, pause, || source.read_continuity(team_id, targets, from)).await
+    retry(READ, retries, || source.read_continuity(team_id, targets, from)).await
 }
 
 /// How often, and how long before each.
@@ -117,15 +129,18 @@ impl Schedule {
     }
 }
 
-/// Retries every error; the answer is the same unless a later attempt succeeds.
-async fn retry<'a, T, F>(schedule: Schedule, pause: &dyn Pause, mut attempt: F) -> Result<T, GatherError>
+/// Retries what may pass (`storage.md` 5.5), as long as the budget lasts.
+async fn retry<'a, T, F>(schedule: Schedule, retries: Retries<'_>, mut attempt: F) -> Result<T, GatherError>
 where
     F: FnMut() -> BoxFuture<'a, Result<T, GatherError>>,
 {
+    retries.budget.earn();
     for retry in 1..=schedule.retries {
         match attempt().await {
-            Ok(value) => return Ok(value),
-            Err(_) => pause.pause(schedule.ceiling(retry)).await,
+            Err(error) if error.is_retryable() && retries.budget.spend() => {
+                retries.pause.pause(schedule.ceiling(retry)).await;
+            }
+            settled => return settled,
         }
     }
     attempt().await

@@ -3,5 +3,7 @@
 mod continuity;
 mod port;
 
-pub use continuity::{ContinuityQuery, JitteredPause, Pause, gather_continuity};
-pub use port::{ContinuityReadFrom, FactsQuery, GatherError, PersonSource, StoredFacts, StoredPerson};
+pub use continuity::{ContinuityQuery, JitteredPause, Pause, Retries, gather_continuity};
+pub use port::{
+    ContinuityReadFrom, FactsQuery, GatherError, PersonSource, StoredFacts, StoredPerson, TimeoutKind,
+};

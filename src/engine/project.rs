@@ -244,6 +244,17 @@ impl CompiledProject {
         self.cohorts.static_ids()
     }
 
+    /// Keys of flags that are active, not deleted, and marked for experience continuity, whatever they aggregate by:
+    /// those get hash keys recorded (`evaluation.md` 7.3 step 1).
+    pub fn continuity_flag_keys(&self) -> impl Iterator<Item = &str> {
+        let retired = &self.filterable.retired;
+        self.flags
+            .iter()
+            .enumerate()
+            .filter(|(at, flag)| flag.ensures_continuity && !retired.contains(*at))
+            .map(|(_, flag)| &*flag.key)
+    }
+
     /// Position of a flag by key.
     #[must_use]
     pub fn flag_by_key(&self, key: &str) -> Option<FlagIndex> {

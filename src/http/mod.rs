@@ -126,6 +126,7 @@ fn evaluation_settings(config: &Config) -> EvaluationSettings {
         },
         skip_writes: config.continuity.skip_writes,
         persons_deadline: config.concurrency.persons_deadline,
+        retry_budget: Arc::default(),
         pool: EvaluationPool::new(
             settings.parallel_threshold,
             settings.parallel_requests_max,

@@ -222,7 +222,9 @@ async fn concurrent_writers_record_one_hash_key() {
         let store = Arc::clone(if index % 2 == 0 { &store } else { &other });
         tasks.spawn(async move {
             let hash_key = format!("anon-{index}");
-            store.write_continuity(77, &["known"], &hash_key).await
+            store
+                .write_continuity(77, &["known"], &suite::CONTINUITY, &hash_key)
+                .await
         });
     }
     while let Some(written) = tasks.join_next().await {

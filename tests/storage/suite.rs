@@ -1,10 +1,11 @@
 //! What every store must do, written against the ports alone.
 
 use feature_flags::context::{
-    ContinuityQuery, ContinuityReadFrom, FactsQuery, GatherError, JitteredPause, PersonSource,
+    ContinuityQuery, ContinuityReadFrom, FactsQuery, GatherError, JitteredPause, PersonSource, Retries,
     gather_continuity,
 };
 use feature_flags::definition::{RawFlag, RawProject};
+use feature_flags::resilience::RetryBudget;
 use feature_flags::snapshot::ProjectSource;
 use serde_json::{Map, Value, json};
 
@@ -20,6 +21,9 @@ pub trait Subject {
 
 pub const TOKEN: &str = "phc_suite";
 const TEAM: i32 = 77;
+
+/// Flags of [`project`] that get continuity rows.
+pub const CONTINUITY: [&str; 2] = ["steady", "steady-too"];
 
 /// A project with one of everything that the ports can tell apart.
 pub fn project() -> Value {
@@ -234,7 +238,7 @@ fn facts_query(distinct_id: &str) -> FactsQuery {
 async fn needed(subject: &dyn Subject, distinct_ids: &[&str]) -> bool {
     subject
         .persons()
-        .continuity_write_needed(TEAM, distinct_ids)
+        .continuity_write_needed(TEAM, distinct_ids, &CONTINUITY)
         .await
         .expect("the store answers")
 }
@@ -242,7 +246,7 @@ async fn needed(subject: &dyn Subject, distinct_ids: &[&str]) -> bool {
 async fn write(subject: &dyn Subject, distinct_ids: &[&str], hash_key: &str) {
     subject
         .persons()
-        .write_continuity(TEAM, distinct_ids, hash_key)
+        .write_continuity(TEAM, distinct_ids, &CONTINUITY, hash_key)
         .await
         .expect("the write succeeds");
 }
@@ -320,7 +324,10 @@ pub async fn the_earlier_distinct_id_wins(subject: &dyn Subject) {
 pub async fn a_hash_key_that_is_too_long_fails(subject: &dyn Subject) {
     subject.seed(&project());
     let long = "é".repeat(401);
-    let failed = subject.persons().write_continuity(TEAM, &["known"], &long).await;
+    let failed = subject
+        .persons()
+        .write_continuity(TEAM, &["known"], &CONTINUITY, &long)
+        .await;
     assert!(matches!(failed, Err(GatherError::Database(_))), "{failed:?}");
     assert!(read(subject, &["known"]).await.is_empty());
     write(subject, &["known"], &"é".repeat(400)).await;
@@ -329,13 +336,18 @@ pub async fn a_hash_key_that_is_too_long_fails(subject: &dyn Subject) {
 
 pub async fn the_whole_protocol_holds(subject: &dyn Subject) {
     subject.seed(&project());
+    let retries = Retries {
+        pause: &JitteredPause,
+        budget: &RetryBudget::default(),
+    };
     let query = ContinuityQuery {
         team_id: TEAM,
         distinct_id: "known",
         anon_distinct_id: Some("anon"),
+        flag_keys: &CONTINUITY,
         writes_allowed: false,
     };
-    let rows = gather_continuity(subject.persons(), query, &JitteredPause)
+    let rows = gather_continuity(subject.persons(), query, retries)
         .await
         .expect("the store answers");
     assert!(rows.is_empty(), "read-only mode writes nothing");
@@ -343,7 +355,7 @@ pub async fn the_whole_protocol_holds(subject: &dyn Subject) {
         writes_allowed: true,
         ..query
     };
-    let mut rows = gather_continuity(subject.persons(), query, &JitteredPause)
+    let mut rows = gather_continuity(subject.persons(), query, retries)
         .await
         .expect("the store answers");
     rows.sort();
@@ -352,7 +364,7 @@ pub async fn the_whole_protocol_holds(subject: &dyn Subject) {
         anon_distinct_id: None,
         ..query
     };
-    let rows = gather_continuity(subject.persons(), query, &JitteredPause)
+    let rows = gather_continuity(subject.persons(), query, retries)
         .await
         .expect("the store answers");
     assert_eq!(rows.len(), 2);

@@ -68,6 +68,7 @@ impl PersonSource for CaseStore {
         &'a self,
         _team_id: i32,
         _distinct_ids: &'a [&'a str],
+        _flag_keys: &'a [&'a str],
     ) -> BoxFuture<'a, Result<bool, GatherError>> {
         Box::pin(async { panic!("golden cases run with writes disabled") })
     }
@@ -76,6 +77,7 @@ impl PersonSource for CaseStore {
         &'a self,
         _team_id: i32,
         _distinct_ids: &'a [&'a str],
+        _flag_keys: &'a [&'a str],
         _hash_key: &'a str,
     ) -> BoxFuture<'a, Result<(), GatherError>> {
         Box::pin(async { panic!("golden cases run with writes disabled") })
@@ -258,6 +260,7 @@ pub fn run_with_results(
         continuity_lookups: ContinuityLookups::WhenItMatters,
         skip_writes: true,
         persons_deadline: Duration::from_secs(60),
+        retry_budget: Arc::default(),
         pool: (threshold < usize::MAX)
             .then(|| EvaluationPool::new(threshold, 0, Duration::ZERO))
             .flatten()

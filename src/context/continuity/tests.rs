@@ -7,6 +7,7 @@ use crate::context::{FactsQuery, StoredFacts};
 #[derive(Default)]
 struct Scripted {
     needed: bool,
+    error: Option<GatherError>,
     check_failures: Mutex<u32>,
     write_failures: Mutex<u32>,
     read_failures: Mutex<u32>,
@@ -25,7 +26,10 @@ impl Scripted {
         let result = if *left == 0 {
             Ok(value)
         } else {
-            Err(GatherError::Timeout)
+            Err(self
+                .error
+                .clone()
+                .unwrap_or(GatherError::Transient(String::new())))
         };
         *left = left.saturating_sub(1);
         Box::pin(std::future::ready(result))
@@ -47,9 +51,10 @@ impl PersonSource for Scripted {
         &'a self,
         team_id: i32,
         distinct_ids: &'a [&'a str],
+        flag_keys: &'a [&'a str],
     ) -> BoxFuture<'a, Result<bool, GatherError>> {
         self.answer(
-            format!("check {team_id} {distinct_ids:?}"),
+            format!("check {team_id} {distinct_ids:?} {flag_keys:?}"),
             &self.check_failures,
             self.needed,
         )
@@ -59,10 +64,11 @@ impl PersonSource for Scripted {
         &'a self,
         team_id: i32,
         distinct_ids: &'a [&'a str],
+        flag_keys: &'a [&'a str],
         hash_key: &'a str,
     ) -> BoxFuture<'a, Result<(), GatherError>> {
         self.answer(
-            format!("write {team_id} {distinct_ids:?} {hash_key}"),
+            format!("write {team_id} {distinct_ids:?} {flag_keys:?} {hash_key}"),
             &self.write_failures,
             (),
         )
@@ -105,8 +111,18 @@ fn query(anon_distinct_id: Option<&str>, writes_allowed: bool) -> ContinuityQuer
         team_id: 3,
         distinct_id: "known",
         anon_distinct_id,
+        flag_keys: &["steady"],
         writes_allowed,
     }
+}
+
+async fn gather(
+    source: &Scripted,
+    query: ContinuityQuery<'_>,
+    pause: &Recorded,
+) -> Result<Vec<(String, String)>, GatherError> {
+    let budget = &RetryBudget::default();
+    gather_continuity(source, query, Retries { pause, budget }).await
 }
 
 #[tokio::test]
@@ -115,7 +131,7 @@ async fn without_anonymous_id_it_only_reads() {
         needed: true,
         ..Scripted::default()
     };
-    let rows = gather_continuity(&source, query(None, true), &Recorded::default()).await;
+    let rows = gather(&source, query(None, true), &Recorded::default()).await;
     assert_eq!(rows.expect("rows").len(), 1);
     assert_eq!(source.calls(), [r#"read 3 ["known"] Reader"#]);
 }
@@ -126,12 +142,12 @@ async fn a_needed_write_is_followed_by_a_read_from_the_writer() {
         needed: true,
         ..Scripted::default()
     };
-    gather_continuity(&source, query(Some("anon"), true), &Recorded::default())
+    gather(&source, query(Some("anon"), true), &Recorded::default())
         .await
         .expect("rows");
     let expected = [
-        r#"check 3 ["known", "anon"]"#,
-        r#"write 3 ["known", "anon"] anon"#,
+        r#"check 3 ["known", "anon"] ["steady"]"#,
+        r#"write 3 ["known", "anon"] ["steady"] anon"#,
         r#"read 3 ["known", "anon"] Writer"#,
     ];
     assert_eq!(source.calls(), expected);
@@ -140,13 +156,13 @@ async fn a_needed_write_is_followed_by_a_read_from_the_writer() {
 #[tokio::test]
 async fn nothing_to_write_reads_from_the_reader() {
     let source = Scripted::default();
-    gather_continuity(&source, query(Some("anon"), true), &Recorded::default())
+    gather(&source, query(Some("anon"), true), &Recorded::default())
         .await
         .expect("rows");
     assert_eq!(
         source.calls(),
         [
-            r#"check 3 ["known", "anon"]"#,
+            r#"check 3 ["known", "anon"] ["steady"]"#,
             r#"read 3 ["known", "anon"] Reader"#
         ]
     );
@@ -158,7 +174,7 @@ async fn read_only_mode_neither_checks_nor_writes() {
         needed: true,
         ..Scripted::default()
     };
-    gather_continuity(&source, query(Some("anon"), false), &Recorded::default())
+    gather(&source, query(Some("anon"), false), &Recorded::default())
         .await
         .expect("rows");
     assert_eq!(source.calls(), [r#"read 3 ["known", "anon"] Reader"#]);
@@ -171,7 +187,7 @@ async fn reads_are_tried_four_times() {
         read_failures: Mutex::new(3),
         ..Scripted::default()
     };
-    gather_continuity(&source, query(None, true), &pause)
+    gather(&source, query(None, true), &pause)
         .await
         .expect("the fourth attempt succeeds");
     assert_eq!(pause.ceilings(), [50, 300, 300]);
@@ -180,8 +196,8 @@ async fn reads_are_tried_four_times() {
         read_failures: Mutex::new(4),
         ..Scripted::default()
     };
-    let failed = gather_continuity(&source, query(None, true), &Recorded::default()).await;
-    assert_eq!(failed, Err(GatherError::Timeout));
+    let failed = gather(&source, query(None, true), &Recorded::default()).await;
+    assert_eq!(failed, Err(GatherError::Transient(String::new())));
     assert_eq!(source.calls().len(), 4);
 }
 
@@ -194,7 +210,7 @@ async fn checks_and_writes_are_tried_three_times() {
         write_failures: Mutex::new(2),
         ..Scripted::default()
     };
-    gather_continuity(&source, query(Some("anon"), true), &pause)
+    gather(&source, query(Some("anon"), true), &pause)
         .await
         .expect("third attempts succeed");
     assert_eq!(pause.ceilings(), [100, 300, 100, 300]);
@@ -204,9 +220,46 @@ async fn checks_and_writes_are_tried_three_times() {
         write_failures: Mutex::new(3),
         ..Scripted::default()
     };
-    let failed = gather_continuity(&source, query(Some("anon"), true), &Recorded::default()).await;
-    assert_eq!(failed, Err(GatherError::Timeout));
+    let failed = gather(&source, query(Some("anon"), true), &Recorded::default()).await;
+    assert_eq!(failed, Err(GatherError::Transient(String::new())));
     assert!(source.calls().iter().all(|call| !call.starts_with("read")));
+}
+
+#[tokio::test]
+async fn what_cannot_pass_is_tried_once() {
+    let timeout = GatherError::Timeout(crate::context::TimeoutKind::QueryCanceled);
+    for error in [
+        timeout,
+        GatherError::Database(String::new()),
+        GatherError::Refused(String::new()),
+    ] {
+        let source = Scripted {
+            error: Some(error.clone()),
+            read_failures: Mutex::new(1),
+            ..Scripted::default()
+        };
+        let failed = gather(&source, query(None, true), &Recorded::default()).await;
+        assert_eq!(failed, Err(error));
+        assert_eq!(source.calls().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn an_empty_budget_ends_retries() {
+    let budget = RetryBudget::default();
+    while budget.spend() {}
+    let source = Scripted {
+        read_failures: Mutex::new(1),
+        ..Scripted::default()
+    };
+    let pause = &Recorded::default();
+    let retries = Retries {
+        pause,
+        budget: &budget,
+    };
+    let failed = gather_continuity(&source, query(None, true), retries).await;
+    assert_eq!(failed, Err(GatherError::Transient(String::new())));
+    assert_eq!((source.calls().len(), pause.ceilings().len()), (1, 0));
 }
 
 #[test]

@@ -7,7 +7,9 @@ use serde_json::{Map, Value};
 
 use super::EmbeddedStore;
 use super::pool::PoolError;
-use crate::context::{ContinuityReadFrom, FactsQuery, GatherError, PersonSource, StoredFacts, StoredPerson};
+use crate::context::{
+    ContinuityReadFrom, FactsQuery, GatherError, PersonSource, StoredFacts, StoredPerson, TimeoutKind,
+};
 use crate::snapshot::BoxFuture;
 
 impl PersonSource for EmbeddedStore {
@@ -25,12 +27,13 @@ impl PersonSource for EmbeddedStore {
         &'a self,
         team_id: i32,
         distinct_ids: &'a [&'a str],
+        flag_keys: &'a [&'a str],
     ) -> BoxFuture<'a, Result<bool, GatherError>> {
-        let distinct_ids = owned(distinct_ids);
+        let (distinct_ids, flag_keys) = (owned(distinct_ids), owned(flag_keys));
         Box::pin(async move {
             let read = self
                 .readers
-                .run(move |connection| write_needed(connection, team_id, &distinct_ids));
+                .run(move |connection| write_needed(connection, team_id, &distinct_ids, &flag_keys));
             read.await.map_err(gather_error)
         })
     }
@@ -39,13 +42,15 @@ impl PersonSource for EmbeddedStore {
         &'a self,
         team_id: i32,
         distinct_ids: &'a [&'a str],
+        flag_keys: &'a [&'a str],
         hash_key: &'a str,
     ) -> BoxFuture<'a, Result<(), GatherError>> {
-        let (distinct_ids, hash_key) = (owned(distinct_ids), hash_key.to_owned());
+        let (distinct_ids, flag_keys) = (owned(distinct_ids), owned(flag_keys));
+        let hash_key = hash_key.to_owned();
         Box::pin(async move {
             let write = self
                 .writer
-                .run(move |connection| write(connection, team_id, &distinct_ids, &hash_key));
+                .run(move |connection| write(connection, team_id, &distinct_ids, &flag_keys, &hash_key));
             write.await.map_err(gather_error)
         })
     }
@@ -67,18 +72,17 @@ impl PersonSource for EmbeddedStore {
     }
 }
 
-fn owned(distinct_ids: &[&str]) -> Vec<String> {
-    distinct_ids
-        .iter()
-        .map(|distinct_id| (*distinct_id).to_owned())
-        .collect()
+fn owned(texts: &[&str]) -> Vec<String> {
+    texts.iter().map(|text| (*text).to_owned()).collect()
 }
 
 fn gather_error(error: PoolError) -> GatherError {
     match error {
         PoolError::Unavailable(reason) => GatherError::Unavailable(reason.to_owned()),
         PoolError::Sqlite(error) => match error.sqlite_error_code() {
-            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => GatherError::Timeout,
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+                GatherError::Timeout(TimeoutKind::LockNotAvailable)
+            }
             Some(ErrorCode::CannotOpen | ErrorCode::SystemIoFailure) => {
                 GatherError::Unavailable(error.to_string())
             }
@@ -150,6 +154,7 @@ fn write_needed(
     connection: &mut Connection,
     team_id: i32,
     distinct_ids: &[String],
+    flag_keys: &[String],
 ) -> rusqlite::Result<bool> {
     let transaction = connection.transaction()?;
     let mut recorded: HashSet<String> = HashSet::new();
@@ -168,20 +173,7 @@ fn write_needed(
             recorded.extend(row.get::<_, Option<String>>(0)?);
         }
     }
-    if !person_found {
-        return Ok(false);
-    }
-    let mut flags = transaction.prepare_cached(
-        "SELECT key FROM posthog_featureflag
-         WHERE team_id = ?1 AND active AND NOT deleted AND ensure_experience_continuity",
-    )?;
-    let mut rows = flags.query([team_id])?;
-    while let Some(row) = rows.next()? {
-        if !recorded.contains(row.get_ref(0)?.as_str()?) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
+    Ok(person_found && flag_keys.iter().any(|key| !recorded.contains(key)))
 }
 
 /// `evaluation.md` 7.3 step 2. Only a uniqueness conflict is ignored: a hash key that is too long fails.
@@ -189,22 +181,23 @@ fn write(
     connection: &mut Connection,
     team_id: i32,
     distinct_ids: &[String],
+    flag_keys: &[String],
     hash_key: &str,
 ) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     {
         let mut insert = transaction.prepare_cached(
             "INSERT INTO posthog_featureflaghashkeyoverride (team_id, person_id, feature_flag_key, hash_key)
-             SELECT d.team_id, d.person_id, f.key, ?3
+             SELECT d.team_id, d.person_id, ?4, ?3
              FROM posthog_persondistinctid d
              JOIN posthog_person p ON p.team_id = d.team_id AND p.id = d.person_id
-             JOIN posthog_featureflag f ON f.team_id = d.team_id
              WHERE d.team_id = ?1 AND d.distinct_id = ?2 AND NOT d.is_deleted AND NOT p.is_deleted
-               AND f.active AND NOT f.deleted AND f.ensure_experience_continuity
              ON CONFLICT DO NOTHING",
         )?;
         for distinct_id in distinct_ids {
-            insert.execute(params![team_id, distinct_id, hash_key])?;
+            for flag_key in flag_keys {
+                insert.execute(params![team_id, distinct_id, hash_key, flag_key])?;
+            }
         }
     }
     transaction.commit()

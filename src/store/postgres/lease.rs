@@ -1,0 +1,125 @@
+//! A connection in the hands of one caller.
+//!
+//! Every exchange is bounded in time. When a future is dropped in the middle of one, the connection is closed instead of
+//! being handed on with a stranger's answer on its way, and the server is asked to stop.
+
+use std::time::{Duration, Instant};
+
+use bb8::PooledConnection;
+use tokio_postgres::Row;
+
+use super::connection::Query;
+use super::error::{PostgresError, is_connection_failure, is_stale_statement};
+use super::manager::{Manager, count};
+use super::pool::Pool;
+use crate::resilience::Permit;
+
+/// For asking the server to stop; it is best effort.
+const CANCEL_LIMIT: Duration = Duration::from_secs(1);
+
+/// See the module. Goes back to the pool when dropped.
+pub struct Lease<'p> {
+    pool: &'p Pool,
+    connection: PooledConnection<'p, Manager>,
+    permit: Option<Permit<'p>>,
+}
+
+impl<'p> Lease<'p> {
+    pub(super) fn new(pool: &'p Pool, connection: PooledConnection<'p, Manager>, permit: Permit<'p>) -> Self {
+        Self {
+            pool,
+            connection,
+            permit: Some(permit),
+        }
+    }
+
+    /// One statement.
+    pub(super) async fn query(&mut self, query: Query<'_>) -> Result<Vec<Row>, PostgresError> {
+        let mut answers = self.exchange(None, &[query], None).await?;
+        Ok(answers.pop().unwrap_or_default())
+    }
+
+    /// Statements that do not need each other's answers, in one round trip. `begin` and `end` are commands without
+    /// parameters around them; with `begin` and without `end` the transaction stays open for the next exchange.
+    /// Rows of each of `queries`, or the first failure. A failed transaction is over when this returns, or the connection is.
+    pub(super) async fn exchange(
+        &mut self,
+        begin: Option<&'static str>,
+        queries: &[Query<'_>],
+        end: Option<&'static str>,
+    ) -> Result<Vec<Vec<Row>>, PostgresError> {
+        let connection = &mut *self.connection;
+        connection.busy = true;
+        connection.in_transaction |= begin.is_some();
+        let work = async {
+            connection.prepare(queries).await?;
+            count(&self.pool.counters.round_trips);
+            connection.exchange(begin, queries, end).await
+        };
+        let answer = tokio::time::timeout(self.pool.answer_limit, work).await;
+        let Ok(answer) = answer else {
+            self.settle(false);
+            return Err(PostgresError::AnswerTimeout);
+        };
+        self.connection.busy = false;
+        let works = match &answer {
+            Ok(_) => true,
+            Err(error) => {
+                let lost = is_connection_failure(error);
+                self.connection.broken |= lost || is_stale_statement(error);
+                !lost
+            }
+        };
+        self.settle(works);
+        if end.is_some() && works {
+            // The server ends a transaction with its last command, failed or not.
+            self.connection.in_transaction = false;
+        }
+        Ok(answer?)
+    }
+
+    /// Ends an open transaction without effect. Without success the connection is closed, which does the same.
+    pub(super) async fn roll_back(&mut self) {
+        if self.connection.in_transaction && !self.connection.broken {
+            // Reported is the error that led here.
+            let _ = self.exchange(None, &[], Some("ROLLBACK")).await;
+        }
+    }
+
+    /// Tells the breaker what the first exchange has shown, and later ones where they failed.
+    fn settle(&mut self, works: bool) {
+        let now = Instant::now();
+        match self.permit.take() {
+            Some(permit) if works => permit.succeeded(),
+            Some(permit) => permit.failed(now),
+            None if works => {}
+            None => {
+                if let Ok(permit) = self.pool.breaker.admit(now) {
+                    permit.failed(now);
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Lease<'_> {
+    fn drop(&mut self) {
+        if !self.connection.busy {
+            return;
+        }
+        let (Ok(runtime), Ok(turn)) = (
+            tokio::runtime::Handle::try_current(),
+            self.pool.cancels.clone().try_acquire_owned(),
+        ) else {
+            return;
+        };
+        count(&self.pool.counters.canceled);
+        let token = self.connection.cancel_token();
+        let connector = self.pool.connector.0.clone();
+        runtime.spawn(async move {
+            // The statement timeout does the same, only later.
+            let _ = tokio::time::timeout(CANCEL_LIMIT, token.cancel_query(connector)).await;
+            drop(turn);
+        });
+    }
+}
