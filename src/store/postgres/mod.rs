@@ -1,0 +1,3 @@
+//! PostgreSQL: the tables of the production database.
+
+pub mod import;
