@@ -2,9 +2,10 @@
 
 use feature_flags::snapshot::ProjectSource;
 use feature_flags::store::embedded::SAMPLE_PROJECT;
+use feature_flags::store::import::ImportReport;
 use serde_json::{Value, json};
 
-use crate::support::{SDK_FIXTURE, dump, import, project, rows, store, warnings};
+use crate::support::{New, SDK_FIXTURE, import, on_every_store, project, rows, store, warnings};
 
 #[tokio::test]
 async fn the_sdk_fixture_loads_as_it_is() {
@@ -58,6 +59,34 @@ async fn the_sample_project_is_sound() {
         .expect("answers")
         .expect("exists");
     assert_eq!(loaded.flags.len(), report.projects[0].flags);
+}
+
+on_every_store!(
+    importing_again_changes_nothing,
+    ids_are_given_in_order_and_found_again,
+    explicit_ids_are_not_given_to_others,
+    flags_may_swap_their_keys,
+    definitions_are_replaced_and_people_stay,
+    people_are_updated_by_distinct_id_without_news,
+    the_uuid_decides_before_the_distinct_id,
+    a_rotated_token_is_the_same_team,
+    a_shared_key_stays_while_one_project_has_it,
+    the_clear_text_of_a_key_is_stored_nowhere,
+    teams_of_one_project_share_group_types,
+    settings_that_are_left_out_return_to_their_defaults,
+);
+
+fn json_of(text: &str) -> Value {
+    serde_json::from_str(text).expect("JSON")
+}
+
+/// Tokens of the teams that changed.
+fn tokens(report: &ImportReport) -> Vec<&str> {
+    report
+        .changed
+        .iter()
+        .map(|team| team.api_token.as_str())
+        .collect()
 }
 
 /// The fixture under another id, as a large installation would hold it.
@@ -127,26 +156,24 @@ fn lines_are_documents_too() {
         .expect("a byte order mark does no harm");
 }
 
-#[test]
-fn importing_again_changes_nothing() {
+fn importing_again_changes_nothing(new: New) {
     for document in [
         project("phc_a"),
         numbered_fixture(1),
         serde_json::from_str(SAMPLE_PROJECT).expect("JSON"),
         json!([project("phc_a"), { "team": { "api_token": "phc_b" }, "flags": [{ "key": "x", "filters": {} }] }]),
     ] {
-        let store = store();
-        assert!(import(&store, &document).projects[0].definitions_changed);
-        let before = dump(&store);
-        let again = import(&store, &document);
+        let store = new();
+        assert!(store.import(&document).projects[0].definitions_changed);
+        let before = store.dump();
+        let again = store.import(&document);
         assert!(again.projects.iter().all(|project| !project.definitions_changed));
-        assert_eq!(dump(&store), before, "revisions included");
+        assert_eq!(store.dump(), before, "revisions included");
     }
 }
 
-#[test]
-fn ids_are_given_in_order_and_found_again() {
-    let store = store();
+fn ids_are_given_in_order_and_found_again(new: New) {
+    let store = new();
     let document = |keys: &[&str]| {
         let flags: Vec<Value> = keys
             .iter()
@@ -155,66 +182,51 @@ fn ids_are_given_in_order_and_found_again() {
         let cohorts: Vec<Value> = keys.iter().map(|key| json!({ "name": key })).collect();
         json!({ "team": { "api_token": "phc_a" }, "flags": flags, "cohorts": cohorts })
     };
-    import(&store, &document(&["a", "b"]));
+    store.import(&document(&["a", "b"]));
     let sql = "SELECT id, key FROM posthog_featureflag ORDER BY id";
-    assert_eq!(rows(&store, sql), [["1", "a"], ["2", "b"]]);
-    import(&store, &document(&["c", "b", "a"]));
-    assert_eq!(rows(&store, sql), [["1", "a"], ["2", "b"], ["3", "c"]]);
+    assert_eq!(store.rows(sql), [["1", "a"], ["2", "b"]]);
+    store.import(&document(&["c", "b", "a"]));
+    assert_eq!(store.rows(sql), [["1", "a"], ["2", "b"], ["3", "c"]]);
     let sql = "SELECT id, name FROM posthog_cohort ORDER BY id";
-    assert_eq!(rows(&store, sql), [["1", "a"], ["2", "b"], ["3", "c"]]);
-    import(
-        &store,
-        &json!({ "team": { "api_token": "phc_b" }, "flags": [{ "key": "a", "filters": {} }] }),
-    );
+    assert_eq!(store.rows(sql), [["1", "a"], ["2", "b"], ["3", "c"]]);
+    store.import(&json!({ "team": { "api_token": "phc_b" }, "flags": [{ "key": "a", "filters": {} }] }));
     assert_eq!(
-        rows(
-            &store,
-            "SELECT id, team_id FROM posthog_featureflag WHERE key = 'a' ORDER BY id"
-        ),
+        store.rows("SELECT id, team_id FROM posthog_featureflag WHERE key = 'a' ORDER BY id"),
         [["1", "1"], ["4", "2"]]
     );
 }
 
-#[test]
-fn explicit_ids_are_not_given_to_others() {
-    let store = store();
+fn explicit_ids_are_not_given_to_others(new: New) {
+    let store = new();
     let flags = json!([{ "key": "free", "filters": {} }, { "key": "fixed", "id": 1, "filters": {} }]);
-    import(
-        &store,
-        &json!({ "team": { "api_token": "phc_a" }, "flags": flags }),
-    );
+    store.import(&json!({ "team": { "api_token": "phc_a" }, "flags": flags }));
     let sql = "SELECT id, key FROM posthog_featureflag ORDER BY id";
-    assert_eq!(rows(&store, sql), [["1", "fixed"], ["2", "free"]]);
+    assert_eq!(store.rows(sql), [["1", "fixed"], ["2", "free"]]);
     // The id of "free" now belongs to another key, so "free" gets a new one.
     let flags = json!([{ "key": "free", "filters": {} }, { "key": "new", "id": 2, "filters": {} }]);
-    import(
-        &store,
-        &json!({ "team": { "api_token": "phc_a" }, "flags": flags }),
-    );
-    assert_eq!(rows(&store, sql), [["2", "new"], ["3", "free"]]);
+    store.import(&json!({ "team": { "api_token": "phc_a" }, "flags": flags }));
+    assert_eq!(store.rows(sql), [["2", "new"], ["3", "free"]]);
 }
 
-#[test]
-fn flags_may_swap_their_keys() {
-    let store = store();
+fn flags_may_swap_their_keys(new: New) {
+    let store = new();
     let swapped = |first: &str, second: &str| {
         let flags =
             json!([{ "id": 1, "key": first, "filters": {} }, { "id": 2, "key": second, "filters": {} }]);
         json!({ "team": { "api_token": "phc_a" }, "flags": flags })
     };
-    import(&store, &swapped("a", "b"));
-    import(&store, &swapped("b", "a"));
+    store.import(&swapped("a", "b"));
+    store.import(&swapped("b", "a"));
     let sql = "SELECT id, key FROM posthog_featureflag ORDER BY id";
-    assert_eq!(rows(&store, sql), [["1", "b"], ["2", "a"]]);
+    assert_eq!(store.rows(sql), [["1", "b"], ["2", "a"]]);
 }
 
-#[test]
-fn definitions_are_replaced_and_people_stay() {
-    let store = store();
+fn definitions_are_replaced_and_people_stay(new: New) {
+    let store = new();
     let mut document = project("phc_a");
     document["persons"][0]["hash_key_overrides"] = json!({ "one": "anon" });
-    import(&store, &document);
-    let report = import(&store, &json!({ "team": { "api_token": "phc_a" } }));
+    store.import(&document);
+    let report = store.import(&json!({ "team": { "api_token": "phc_a" } }));
     assert!(report.projects[0].definitions_changed);
     for table in [
         "posthog_featureflag",
@@ -224,37 +236,38 @@ fn definitions_are_replaced_and_people_stay() {
         "posthog_group",
         "posthog_personalapikey",
         "posthog_remoteconfig",
-        "embedded_quota_limited",
     ] {
         assert_eq!(
-            rows(&store, &format!("SELECT count(*) FROM {table}")),
+            store.rows(&format!("SELECT count(*) FROM {table}")),
             [["0"]],
             "{table}"
         );
     }
-    assert_eq!(rows(&store, "SELECT count(*) FROM posthog_person"), [["2"]]);
+    if store.is_embedded() {
+        assert_eq!(store.rows("SELECT count(*) FROM embedded_quota_limited"), [["0"]]);
+    }
+    assert_eq!(store.rows("SELECT count(*) FROM posthog_person"), [["2"]]);
     assert_eq!(
-        rows(&store, "SELECT hash_key FROM posthog_featureflaghashkeyoverride"),
+        store.rows("SELECT hash_key FROM posthog_featureflaghashkeyoverride"),
         [["anon"]]
     );
 }
 
-#[test]
-fn people_are_updated_by_distinct_id_without_news() {
-    let store = store();
+fn people_are_updated_by_distinct_id_without_news(new: New) {
+    let store = new();
     let mut document = project("phc_a");
-    import(&store, &document);
+    store.import(&document);
     let people = "SELECT d.distinct_id, d.person_id, p.properties FROM posthog_persondistinctid d
                   JOIN posthog_person p ON p.id = d.person_id ORDER BY d.distinct_id";
-    let before = rows(&store, people);
-    assert_eq!(before[0][2], r#"{"plan":"pro"}"#);
+    let before = store.rows(people);
+    assert_eq!(json_of(&before[0][2]), json!({ "plan": "pro" }));
     assert_eq!(
         before[1][0], "unseen",
         "a member that nobody knew became a person"
     );
     document["persons"] = json!([{ "distinct_ids": ["ada-phone", "ada"], "properties": { "plan": "free" } }]);
-    assert!(!import(&store, &document).projects[0].definitions_changed);
-    let after = rows(&store, people);
+    assert!(!store.import(&document).projects[0].definitions_changed);
+    let after = store.rows(people);
     assert_eq!(after.len(), 3);
     assert_eq!(
         (&after[0][0], &after[0][1]),
@@ -262,33 +275,31 @@ fn people_are_updated_by_distinct_id_without_news() {
         "the same person"
     );
     assert_eq!(after[1][..2], ["ada-phone".to_owned(), before[0][1].clone()]);
-    assert_eq!(after[0][2], r#"{"plan":"free"}"#);
+    assert_eq!(json_of(&after[0][2]), json!({ "plan": "free" }));
     document["persons"] = json!([{ "distinct_ids": ["ada"] }]);
-    import(&store, &document);
-    assert_eq!(rows(&store, people), after, "what a document leaves out stays");
+    store.import(&document);
+    assert_eq!(store.rows(people), after, "what a document leaves out stays");
 }
 
-#[test]
-fn the_uuid_decides_before_the_distinct_id() {
-    let store = store();
+fn the_uuid_decides_before_the_distinct_id(new: New) {
+    let store = new();
     let (one, two) = (
         "00000000-0000-4000-8000-000000000001",
         "00000000-0000-4000-8000-000000000002",
     );
     let people = |persons: Value| json!({ "team": { "api_token": "phc_a" }, "persons": persons });
-    import(
-        &store,
-        &people(json!([{ "distinct_ids": ["a"], "uuid": one }, { "distinct_ids": ["b"], "uuid": two }])),
-    );
+    store.import(&people(
+        json!([{ "distinct_ids": ["a"], "uuid": one }, { "distinct_ids": ["b"], "uuid": two }]),
+    ));
     let swapped =
         people(json!([{ "distinct_ids": ["b"], "uuid": one }, { "distinct_ids": ["a"], "uuid": two }]));
-    import(&store, &swapped);
+    store.import(&swapped);
     let sql = "SELECT d.distinct_id, p.uuid FROM posthog_persondistinctid d
                JOIN posthog_person p ON p.id = d.person_id ORDER BY d.distinct_id";
-    assert_eq!(rows(&store, sql), [["a", two], ["b", one]]);
-    let before = dump(&store);
-    import(&store, &swapped);
-    assert_eq!(dump(&store), before);
+    assert_eq!(store.rows(sql), [["a", two], ["b", one]]);
+    let before = store.dump();
+    store.import(&swapped);
+    assert_eq!(store.dump(), before);
 }
 
 #[test]
@@ -310,92 +321,94 @@ fn stored_text_is_the_text_that_came() {
     );
 }
 
-#[test]
-fn a_rotated_token_is_the_same_team() {
-    let store = store();
+fn a_rotated_token_is_the_same_team(new: New) {
+    let store = new();
     let uuid = "00000000-0000-4000-8000-000000000009";
     let mut document = project("phc_old");
     document["team"]["uuid"] = json!(uuid);
-    import(&store, &document);
+    store.import(&document);
     document["team"]["api_token"] = json!("phc_new");
-    import(&store, &document);
+    let report = store.import(&document);
     assert_eq!(
-        rows(&store, "SELECT id, api_token FROM posthog_team"),
+        store.rows("SELECT id, api_token FROM posthog_team"),
         [["1", "phc_new"]]
     );
-    let revisions = "SELECT api_token FROM embedded_revision ORDER BY api_token";
-    assert_eq!(
-        rows(&store, revisions),
-        [["phc_new"], ["phc_old"]],
-        "both tokens are news"
-    );
+    assert_eq!(tokens(&report), ["phc_new"]);
+    assert_eq!(report.replaced_tokens, ["phc_old"]);
+    if store.is_embedded() {
+        let revisions = "SELECT api_token FROM embedded_revision ORDER BY api_token";
+        assert_eq!(
+            store.rows(revisions),
+            [["phc_new"], ["phc_old"]],
+            "both tokens are news"
+        );
+    }
 }
 
-#[test]
-fn a_shared_key_stays_while_one_project_has_it() {
-    let store = store();
-    import(
-        &store,
-        &json!([project("phc_a"), {
-            "team": { "api_token": "phc_b" },
-            "personal_api_keys": [{ "value": "phx_one", "label": "one", "scopes": ["*"], "user_id": 5 }]
-        }]),
-    );
-    let keys = "SELECT secure_value, scopes, user_id FROM posthog_personalapikey";
+fn a_shared_key_stays_while_one_project_has_it(new: New) {
+    let store = new();
+    store.import(&json!([project("phc_a"), {
+        "team": { "api_token": "phc_b" },
+        "personal_api_keys": [{ "value": "phx_one", "label": "one", "scopes": ["*"], "user_id": 5 }]
+    }]));
+    let scopes = if store.is_embedded() {
+        "scopes"
+    } else {
+        "to_json(scopes)"
+    };
+    let keys = &format!("SELECT secure_value, {scopes}, user_id FROM posthog_personalapikey");
     // printf %s phx_one | sha256sum
     let stored = "sha256$5637f3e276ec0b4e0c34269baf960dbe8404ee4f18d1310615a5fbb132a2355b";
-    assert_eq!(rows(&store, keys), [[stored, r#"["*"]"#, "5"]]);
-    import(&store, &json!({ "team": { "api_token": "phc_a" } }));
-    assert_eq!(rows(&store, keys).len(), 1, "the other project still has it");
-    import(&store, &json!({ "team": { "api_token": "phc_b" } }));
-    assert!(rows(&store, keys).is_empty());
+    assert_eq!(store.rows(keys), [[stored, r#"["*"]"#, "5"]]);
+    store.import(&json!({ "team": { "api_token": "phc_a" } }));
+    assert_eq!(store.rows(keys).len(), 1, "the other project still has it");
+    store.import(&json!({ "team": { "api_token": "phc_b" } }));
+    assert!(store.rows(keys).is_empty());
 }
 
-#[test]
-fn the_clear_text_of_a_key_is_stored_nowhere() {
-    let store = store();
+fn the_clear_text_of_a_key_is_stored_nowhere(new: New) {
+    let store = new();
     let mut document = project("phc_a");
     document["personal_api_key"]["value"] = json!("phx_very_secret_value");
-    import(&store, &document);
-    assert!(!format!("{:?}", dump(&store)).contains("very_secret"));
+    store.import(&document);
+    assert!(!format!("{:?}", store.dump()).contains("very_secret"));
 }
 
-#[test]
-fn teams_of_one_project_share_group_types() {
-    let store = store();
+fn teams_of_one_project_share_group_types(new: New) {
+    let store = new();
     let team = |token: &str, name: &str| json!({ "team": { "api_token": token, "project_id": 9 }, "group_type_mapping": { "0": name } });
-    import(
-        &store,
-        &json!([team("phc_a", "company"), team("phc_b", "company")]),
-    );
-    let revision = "SELECT revision FROM embedded_revision WHERE api_token = 'phc_b'";
-    let before = rows(&store, revision);
-    import(&store, &team("phc_a", "workspace"));
-    assert_ne!(
-        rows(&store, revision),
-        before,
+    store.import(&json!([team("phc_a", "company"), team("phc_b", "company")]));
+    let revisions = || match store.is_embedded() {
+        true => store.rows("SELECT revision FROM embedded_revision WHERE api_token = 'phc_b'"),
+        false => Vec::new(),
+    };
+    let before = revisions();
+    let report = store.import(&team("phc_a", "workspace"));
+    assert_eq!(
+        tokens(&report),
+        ["phc_a", "phc_b"],
         "the other team of the project hears of it"
     );
+    assert_eq!(revisions() != before, store.is_embedded());
 }
 
-#[test]
-fn settings_that_are_left_out_return_to_their_defaults() {
-    let store = store();
+fn settings_that_are_left_out_return_to_their_defaults(new: New) {
+    let store = new();
     let mut document = json!({ "team": {
         "api_token": "phc_a", "heatmaps_opt_in": true, "capture_dead_clicks": true,
         "session_recording_sample_rate": "0.50", "session_replay_config": { "a": [1.0] },
         "minimal_flag_called_events": true
     }});
-    import(&store, &document);
-    let sql = "SELECT heatmaps_opt_in, capture_dead_clicks, session_recording_sample_rate, session_replay_config,
-               capture_performance_opt_in, (SELECT count(*) FROM posthog_teamfeatureflagsconfig) FROM posthog_team";
-    assert_eq!(
-        rows(&store, sql),
-        [["1", "1", "0.50", r#"{"a":[1.0]}"#, "1", "1"]]
-    );
+    store.import(&document);
+    let sql = "SELECT CASE heatmaps_opt_in WHEN true THEN 1 WHEN false THEN 0 END, CAST(capture_dead_clicks AS integer),
+               session_recording_sample_rate, CAST(session_replay_config AS text),
+               CAST(capture_performance_opt_in AS integer), (SELECT count(*) FROM posthog_teamfeatureflagsconfig) FROM posthog_team";
+    let mut stored = store.rows(sql);
+    assert_eq!(json_of(&std::mem::take(&mut stored[0][3])), json!({ "a": [1.0] }));
+    assert_eq!(stored, [["1", "1", "0.50", "", "1", "1"]]);
     document["team"] = json!({ "api_token": "phc_a" });
-    import(&store, &document);
-    assert_eq!(rows(&store, sql), [["null", "0", "null", "null", "1", "0"]]);
+    store.import(&document);
+    assert_eq!(store.rows(sql), [["null", "0", "null", "null", "1", "0"]]);
 }
 
 #[test]

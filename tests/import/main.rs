@@ -1,6 +1,10 @@
-//! Importing project documents into the embedded store.
+//! Importing project documents into the embedded store and into PostgreSQL.
 
 mod apply;
 mod command;
+mod database;
+mod postgres;
 mod refuse;
+#[path = "../support/servers.rs"]
+mod servers;
 mod support;

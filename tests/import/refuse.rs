@@ -2,11 +2,13 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{import, problems, project, store};
+use crate::support::{New, on_every_store, problems, project, store};
+
+on_every_store!(clashes_with_other_teams_of_the_store_are_refused);
 
 /// Paths of the problems of a document that is refused by an empty store.
 fn paths(document: &Value) -> Vec<String> {
-    problems(&store(), &document.to_string())
+    problems(&document.to_string())
         .into_iter()
         .map(|(path, _)| path)
         .collect()
@@ -32,7 +34,7 @@ fn input_that_is_no_document() {
         ("{} trailing", "valid JSON"),
         ("{\"team\": {}}}", "valid JSON"),
     ] {
-        let found = problems(&store(), input);
+        let found = problems(input);
         assert_eq!(found.len(), 1, "{input}: {found:?}");
         assert_eq!(found[0].0, "$", "{input}");
         assert!(found[0].1.contains(expected), "{input}: {found:?}");
@@ -51,7 +53,7 @@ fn input_that_is_no_document() {
 #[test]
 fn a_broken_line_is_named_and_the_others_are_checked() {
     let lines = format!("{}\n{{\"team\": \n{{\"flags\": []}}", project("phc_a"));
-    let found = problems(&store(), &lines);
+    let found = problems(&lines);
     let paths: Vec<&str> = found.iter().map(|(path, _)| path.as_str()).collect();
     assert_eq!(paths, ["$[1]", "$[2].team"]);
 }
@@ -247,7 +249,7 @@ fn what_only_the_final_parser_rejects_is_still_refused() {
     // A known key that stands twice is an error of the parser that will read the flag.
     let document =
         r#"{"team": {"api_token": "a"}, "flags": [{"key": "a", "filters": {"groups": [], "groups": []}}]}"#;
-    let found = problems(&store(), document);
+    let found = problems(document);
     assert_eq!(found[0].0, "$.flags[0].filters");
     assert!(found[0].1.contains("duplicate"), "{found:?}");
 }
@@ -259,20 +261,18 @@ fn json_that_could_not_be_read_back_is_refused() {
         let document = format!(
             r#"{{"team": {{"api_token": "a"}}, "persons": [{{"distinct_ids": ["a"], "properties": {{"x": {value}}}}}]}}"#
         );
-        assert_eq!(problems(&store(), &document)[0].0, "$.persons[0].properties");
+        assert_eq!(problems(&document)[0].0, "$.persons[0].properties");
         let document = format!(
             r#"{{"team": {{"api_token": "a"}}, "flags": [{{"key": "a", "filters": {{"x": {value}}}}}]}}"#
         );
-        assert_eq!(problems(&store(), &document)[0].0, "$.flags[0].filters");
+        assert_eq!(problems(&document)[0].0, "$.flags[0].filters");
     }
 }
 
 #[test]
 fn a_key_that_stands_twice_is_refused() {
-    let found = problems(
-        &store(),
-        r#"{"team": {"api_token": "a", "id": 1, "api_token": "b"}, "flags": [], "flags": []}"#,
-    );
+    let found =
+        problems(r#"{"team": {"api_token": "a", "id": 1, "api_token": "b"}, "flags": [], "flags": []}"#);
     let paths: Vec<&str> = found.iter().map(|(path, _)| path.as_str()).collect();
     assert_eq!(paths, ["$.flags", "$.team.api_token"]);
 }
@@ -347,29 +347,26 @@ fn people_groups_keys_and_the_rest_are_checked() {
     assert_eq!(found, expected);
 }
 
-#[test]
-fn clashes_with_other_teams_of_the_store_are_refused() {
-    let store = store();
-    import(
-        &store,
-        &json!({
-            "team": { "id": 1, "api_token": "phc_a", "secret_api_token": "phs_a",
-                      "uuid": "00000000-0000-4000-8000-000000000001" },
-            "flags": [{ "id": 10, "key": "x", "filters": {} }],
-            "cohorts": [{ "id": 20, "name": "x" }]
-        }),
-    );
+fn clashes_with_other_teams_of_the_store_are_refused(new: New) {
+    let store = new();
+    store.import(&json!({
+        "team": { "id": 1, "api_token": "phc_a", "secret_api_token": "phs_a",
+                  "uuid": "00000000-0000-4000-8000-000000000001" },
+        "flags": [{ "id": 10, "key": "x", "filters": {} }],
+        "cohorts": [{ "id": 20, "name": "x" }]
+    }));
     let clash = json!({
         "team": { "id": 1, "api_token": "phc_b", "secret_api_token_backup": "phs_a" },
         "flags": [{ "id": 10, "key": "y", "filters": {} }],
         "cohorts": [{ "id": 20, "name": "y" }]
     });
-    let found = problems(&store, &clash.to_string());
+    let found = store.problems(&clash.to_string());
     assert_eq!(found[0].0, "$.team.id");
     assert!(found[0].1.contains("phc_a"), "{found:?}");
     let mut clash = clash;
     clash["team"]["id"] = json!(2);
-    let paths: Vec<String> = problems(&store, &clash.to_string())
+    let paths: Vec<String> = store
+        .problems(&clash.to_string())
         .into_iter()
         .map(|(path, _)| path)
         .collect();
@@ -382,7 +379,7 @@ fn clashes_with_other_teams_of_the_store_are_refused() {
         ]
     );
     let moved = json!({ "team": { "id": 3, "api_token": "phc_a" } });
-    let found = problems(&store, &moved.to_string());
+    let found = store.problems(&moved.to_string());
     assert_eq!(
         found,
         [(
@@ -390,9 +387,9 @@ fn clashes_with_other_teams_of_the_store_are_refused() {
             "1, the id under which the store has this team".to_owned()
         )]
     );
-    import(&store, &json!({ "team": { "api_token": "phc_c" } }));
+    store.import(&json!({ "team": { "api_token": "phc_c" } }));
     let torn = json!({ "team": { "api_token": "phc_c", "uuid": "00000000-0000-4000-8000-000000000001" } });
-    assert_eq!(problems(&store, &torn.to_string())[0].0, "$.team.uuid");
+    assert_eq!(store.problems(&torn.to_string())[0].0, "$.team.uuid");
 }
 
 #[test]

@@ -1,11 +1,99 @@
-//! Reading a store from outside, and documents to import.
+//! The stores under test, reading them from outside, and documents to import.
 
-use feature_flags::store::embedded::{EmbeddedStore, ImportError, ImportReport};
+use feature_flags::definition::document::ImportProblem;
+use feature_flags::store::embedded::{self, EmbeddedStore};
+use feature_flags::store::import::ImportReport;
 use rusqlite::Connection;
 use rusqlite::types::Value as Cell;
 use serde_json::{Value, json};
 
+use crate::database::Database;
+
 pub const SDK_FIXTURE: &str = include_str!("../fixtures/sdk_fixture.json");
+
+/// A store that documents are imported into.
+pub enum Store {
+    Embedded(EmbeddedStore),
+    Postgres(Database),
+}
+
+/// Makes an empty store.
+pub type New = fn() -> Store;
+
+/// Why an import was refused.
+#[derive(Debug)]
+pub enum Refusal {
+    Problems(Vec<ImportProblem>),
+    Store(String),
+}
+
+/// Declares each function as a test of every store; it takes a [`New`].
+macro_rules! on_every_store {
+    ($($name:ident),* $(,)?) => {
+        mod on_embedded {
+            $(#[test] fn $name() { super::$name(|| crate::support::Store::Embedded(crate::support::store())) })*
+        }
+        mod on_postgres {
+            $(#[test] fn $name() { super::$name(|| crate::support::Store::Postgres(crate::database::Database::new())) })*
+        }
+    };
+}
+pub(crate) use on_every_store;
+
+impl Store {
+    pub fn try_import(&self, bytes: &[u8]) -> Result<ImportReport, Refusal> {
+        match self {
+            Self::Embedded(store) => store.import(bytes).map_err(|error| match error {
+                embedded::ImportError::Problems { problems, .. } => Refusal::Problems(problems),
+                embedded::ImportError::Store(error) => Refusal::Store(error.to_string()),
+            }),
+            Self::Postgres(database) => database.try_import(bytes),
+        }
+    }
+
+    pub fn import(&self, document: &Value) -> ImportReport {
+        self.try_import(document.to_string().as_bytes())
+            .expect("the document is sound")
+    }
+
+    /// Problems of an import that must fail, as `path` and `expected`.
+    pub fn problems(&self, document: &str) -> Vec<(String, String)> {
+        let before = self.dump();
+        let found = match self.try_import(document.as_bytes()) {
+            Ok(_) => panic!("accepted: {document}"),
+            Err(Refusal::Problems(problems)) => problems,
+            Err(Refusal::Store(error)) => panic!("{error}"),
+        };
+        assert_eq!(self.dump(), before, "a refused import changes nothing");
+        found
+            .into_iter()
+            .map(|problem| (problem.path, problem.expected))
+            .collect()
+    }
+
+    /// Every row of every table, as text.
+    pub fn dump(&self) -> Vec<(String, Vec<String>)> {
+        match self {
+            Self::Embedded(store) => dump(store)
+                .into_iter()
+                .map(|(table, rows)| (table, rows.iter().map(|row| format!("{row:?}")).collect()))
+                .collect(),
+            Self::Postgres(database) => database.dump(),
+        }
+    }
+
+    /// Rows of a query, as text.
+    pub fn rows(&self, sql: &str) -> Vec<Vec<String>> {
+        match self {
+            Self::Embedded(store) => rows(store, sql),
+            Self::Postgres(database) => database.rows(sql),
+        }
+    }
+
+    pub fn is_embedded(&self) -> bool {
+        matches!(self, Self::Embedded(_))
+    }
+}
 
 pub fn store() -> EmbeddedStore {
     EmbeddedStore::temporary().expect("store")
@@ -17,21 +105,10 @@ pub fn import(store: &EmbeddedStore, document: &Value) -> ImportReport {
         .expect("the document is sound")
 }
 
-/// Problems of an import that must fail, as `path` and `expected`.
-pub fn problems(store: &EmbeddedStore, document: &str) -> Vec<(String, String)> {
-    let before = dump(store);
-    let found = match store.import(document.as_bytes()) {
-        Ok(_) => panic!("accepted: {document}"),
-        Err(ImportError::Problems { problems, .. }) => problems,
-        Err(error) => panic!("{error}"),
-    };
-    assert_eq!(dump(store), before, "a refused import changes nothing");
-    found
-        .into_iter()
-        .map(|problem| (problem.path, problem.expected))
-        .collect()
+/// Problems of an import into an embedded store that must fail, as `path` and `expected`.
+pub fn problems(document: &str) -> Vec<(String, String)> {
+    Store::Embedded(store()).problems(document)
 }
-
 pub fn warnings(document: &Value) -> Vec<(String, String)> {
     let report = import(&store(), document);
     report
@@ -57,7 +134,7 @@ pub fn project(token: &str) -> Value {
 }
 
 /// Every row of every table.
-pub fn dump(store: &EmbeddedStore) -> Vec<(String, Vec<Vec<Cell>>)> {
+fn dump(store: &EmbeddedStore) -> Vec<(String, Vec<Vec<Cell>>)> {
     let connection = Connection::open(store.path()).expect("the file opens");
     let names = "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name";
     let tables: Vec<String> = query(&connection, names)

@@ -19,7 +19,8 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 
-pub use import::{ImportError, ImportReport, ProjectReport};
+pub use crate::store::import::{ImportReport, ProjectReport};
+pub use import::ImportError;
 pub use list::ProjectName;
 pub use open::OpenError;
 pub use run::run_import;

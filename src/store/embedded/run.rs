@@ -4,8 +4,9 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 
 use super::EmbeddedStore;
-use super::import::{ImportError, ImportReport};
+use super::import::ImportError;
 use crate::definition::document::DOCUMENT_BYTES_MAX;
+use crate::store::import::{ImportReport, ProjectReport};
 
 /// Imports a file, or standard input for `-`, into the store at `store_path`, and returns the exit
 /// code: 0, or 1 when nothing was changed. Problems and warnings go to standard error one a line, a
@@ -60,8 +61,7 @@ fn print_report(
     for warning in &report.warnings {
         writeln!(stderr, "{warning}")?;
     }
-    let count =
-        |of: fn(&super::import::ProjectReport) -> usize| report.projects.iter().map(of).sum::<usize>();
+    let count = |of: fn(&ProjectReport) -> usize| report.projects.iter().map(of).sum::<usize>();
     writeln!(
         stdout,
         "imported {source} into {}: {} projects ({} changed), {} flags, {} cohorts, {} persons, {} warnings",

@@ -10,6 +10,7 @@ mod continuity;
 mod definitions;
 mod error;
 mod exchange;
+pub mod import;
 mod lease;
 mod manager;
 mod person;

@@ -2,10 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 
-use rusqlite::{OptionalExtension, Transaction, params};
-
 use super::clash;
 use super::identity::derived_uuid;
+use super::port::{Cell, Part, Rows};
+use super::rows::texts;
 use crate::definition::document::{Notes, ProjectDocument};
 
 /// A document with everything that it left open.
@@ -24,34 +24,59 @@ pub(super) struct Plan<'d> {
 }
 
 /// Plans all documents. The plans are only valid when no problem was added to `notes`.
-pub(super) fn plan<'d>(
-    transaction: &Transaction<'_>,
+pub(super) fn plan<'d, R: Rows>(
+    rows: &mut R,
     documents: &'d [ProjectDocument],
     notes: &mut Notes,
-) -> rusqlite::Result<Vec<Plan<'d>>> {
+) -> Result<Vec<Plan<'d>>, R::Error> {
     clash::check(documents, notes);
     let explicit = |of: fn(&ProjectDocument) -> Vec<i32>| documents.iter().flat_map(of).collect::<Vec<_>>();
     let mut fresh = Fresh {
         team: next_id(
-            transaction,
+            rows,
             "posthog_team",
             explicit(|document| document.team.id.into_iter().collect()),
         )?,
         flag: next_id(
-            transaction,
+            rows,
             "posthog_featureflag",
             explicit(|document| document.flags.iter().filter_map(|flag| flag.id).collect()),
         )?,
         cohort: next_id(
-            transaction,
+            rows,
             "posthog_cohort",
             explicit(|document| document.cohorts.iter().filter_map(|cohort| cohort.id).collect()),
         )?,
     };
     documents
         .iter()
-        .map(|document| plan_one(transaction, document, &mut fresh, notes))
+        .map(|document| plan_one(rows, document, &mut fresh, notes))
         .collect()
+}
+
+/// Keeps the ids that the plans use from being given to rows that are made elsewhere.
+pub(super) fn reserve<R: Rows>(rows: &mut R, plans: &[Plan<'_>]) -> Result<(), R::Error> {
+    let teams = plans.iter().map(|plan| plan.team_id).max();
+    let flags = plans.iter().flat_map(|plan| plan.flag_ids.iter().copied()).max();
+    let cohorts = plans
+        .iter()
+        .flat_map(|plan| plan.cohort_ids.iter().copied())
+        .max();
+    let users = plans
+        .iter()
+        .flat_map(|plan| plan.document.personal_api_keys.iter().map(|key| key.user_id))
+        .max();
+    for (table, highest) in [
+        ("posthog_team", teams),
+        ("posthog_featureflag", flags),
+        ("posthog_cohort", cohorts),
+        ("posthog_user", users),
+    ] {
+        if let Some(highest) = highest {
+            rows.reserve_ids(table, highest)?;
+        }
+    }
+    Ok(())
 }
 
 /// Next id to allot, by table.
@@ -61,11 +86,8 @@ struct Fresh {
     cohort: i32,
 }
 
-fn next_id(transaction: &Transaction<'_>, table: &str, explicit: Vec<i32>) -> rusqlite::Result<i32> {
-    let stored: i32 =
-        transaction.query_row(&format!("SELECT coalesce(max(id), 0) FROM {table}"), [], |row| {
-            row.get(0)
-        })?;
+fn next_id<R: Rows>(rows: &mut R, table: &'static str, explicit: Vec<i32>) -> Result<i32, R::Error> {
+    let stored = rows.highest_id(table)?;
     Ok(explicit.into_iter().fold(stored, i32::max).saturating_add(1))
 }
 
@@ -75,34 +97,34 @@ fn take_next(next: &mut i32) -> i32 {
     taken
 }
 
-fn plan_one<'d>(
-    transaction: &Transaction<'_>,
+fn plan_one<'d, R: Rows>(
+    rows: &mut R,
     document: &'d ProjectDocument,
     fresh: &mut Fresh,
     notes: &mut Notes,
-) -> rusqlite::Result<Plan<'d>> {
+) -> Result<Plan<'d>, R::Error> {
     let team = &document.team;
-    let stored = find_team(transaction, document, notes)?;
+    let stored = find_team(rows, document, notes)?;
     let team_id = match (&stored, team.id) {
         (Some(stored), _) => stored.id,
         (None, Some(id)) => id,
         (None, None) => take_next(&mut fresh.team),
     };
-    check_secrets(transaction, document, team_id, notes)?;
+    check_secrets(rows, document, team_id, notes)?;
     let project_id = team.project_id.unwrap_or_else(|| i64::from(team_id));
-    let organization: Option<String> = transaction
-        .query_row(
-            "SELECT organization_id FROM posthog_project WHERE id = ?1",
-            [project_id],
-            |row| row.get(0),
-        )
-        .optional()?;
+    let organization = texts(
+        rows,
+        Part::Main,
+        "SELECT organization_id FROM posthog_project WHERE id = ?1",
+        &[project_id.into()],
+    )?
+    .pop();
     let organization_id = team.organization_id.clone().or(organization);
     let stored_uuid = stored.as_ref().map(|stored| stored.uuid.clone());
     let team_uuid = team.uuid.clone().or(stored_uuid);
     let (flag_ids, cohort_ids) = (
-        plan_flags(transaction, document, team_id, fresh, notes)?,
-        plan_cohorts(transaction, document, team_id, fresh, notes)?,
+        plan_flags(rows, document, team_id, fresh, notes)?,
+        plan_cohorts(rows, document, team_id, fresh, notes)?,
     );
     Ok(Plan {
         document,
@@ -125,30 +147,29 @@ struct StoredTeam {
     api_token: String,
 }
 
+fn stored_team<R: Rows>(rows: &mut R, column: &str, value: Cell) -> Result<Option<StoredTeam>, R::Error> {
+    let sql = format!("SELECT id, uuid, api_token FROM posthog_team WHERE {column} = ?1");
+    let found = rows.query(Part::Main, &sql, &[value])?;
+    Ok(found.first().and_then(|row| match row.as_slice() {
+        [id, uuid, api_token] => Some(StoredTeam {
+            id: id.id()?,
+            uuid: uuid.text()?.to_owned(),
+            api_token: api_token.text()?.to_owned(),
+        }),
+        _ => None,
+    }))
+}
+
 /// The stored team that the document means: that of the token, or of the uuid when the token is new.
-fn find_team(
-    transaction: &Transaction<'_>,
+fn find_team<R: Rows>(
+    rows: &mut R,
     document: &ProjectDocument,
     notes: &mut Notes,
-) -> rusqlite::Result<Option<StoredTeam>> {
+) -> Result<Option<StoredTeam>, R::Error> {
     let team = &document.team;
-    let find = |column: &str, value: &dyn rusqlite::ToSql| {
-        transaction
-            .prepare_cached(&format!(
-                "SELECT id, uuid, api_token FROM posthog_team WHERE {column} = ?1"
-            ))?
-            .query_row([value], |row| {
-                Ok(StoredTeam {
-                    id: row.get(0)?,
-                    uuid: row.get(1)?,
-                    api_token: row.get(2)?,
-                })
-            })
-            .optional()
-    };
-    let by_token = find("api_token", &team.api_token)?;
+    let by_token = stored_team(rows, "api_token", (&team.api_token).into())?;
     let by_uuid = match &team.uuid {
-        Some(uuid) => find("uuid", uuid)?,
+        Some(uuid) => stored_team(rows, "uuid", uuid.into())?,
         None => None,
     };
     if let (Some(by_token), Some(by_uuid)) = (&by_token, &by_uuid)
@@ -167,7 +188,7 @@ fn find_team(
             document.problem(".team.id", &id.to_string(), expected, notes);
         }
         (None, Some(id)) => {
-            if let Some(other) = find("id", &id)? {
+            if let Some(other) = stored_team(rows, "id", id.into())? {
                 let expected = format!(
                     "an id that the team with the token {} does not have",
                     other.api_token
@@ -180,20 +201,21 @@ fn find_team(
     Ok(stored)
 }
 
-fn check_secrets(
-    transaction: &Transaction<'_>,
+fn check_secrets<R: Rows>(
+    rows: &mut R,
     document: &ProjectDocument,
     team_id: i32,
     notes: &mut Notes,
-) -> rusqlite::Result<()> {
+) -> Result<(), R::Error> {
     for (key, secret) in secrets(document) {
-        let owner: Option<String> = transaction
-            .prepare_cached(
-                "SELECT api_token FROM posthog_team
-                 WHERE (secret_api_token = ?1 OR secret_api_token_backup = ?1) AND id <> ?2",
-            )?
-            .query_row(params![secret, team_id], |row| row.get(0))
-            .optional()?;
+        let owner = texts(
+            rows,
+            Part::Main,
+            "SELECT api_token FROM posthog_team
+             WHERE (secret_api_token = ?1 OR secret_api_token_backup = ?1) AND id <> ?2",
+            &[secret.into(), team_id.into()],
+        )?
+        .pop();
         if let Some(owner) = owner {
             let expected = format!("a secret that the team with the token {owner} does not have");
             document.problem(&format!(".team.{key}"), secret, expected, notes);
@@ -216,13 +238,13 @@ pub(super) fn secrets(document: &ProjectDocument) -> impl Iterator<Item = (&'sta
     )
 }
 
-fn plan_flags(
-    transaction: &Transaction<'_>,
+fn plan_flags<R: Rows>(
+    rows: &mut R,
     document: &ProjectDocument,
     team_id: i32,
     fresh: &mut Fresh,
     notes: &mut Notes,
-) -> rusqlite::Result<Vec<i32>> {
+) -> Result<Vec<i32>, R::Error> {
     let wanted: Vec<Wanted<'_>> = document
         .flags
         .iter()
@@ -237,24 +259,16 @@ fn plan_flags(
         name_column: "key",
         noun: "flag",
     };
-    plan_ids(
-        transaction,
-        &table,
-        document,
-        team_id,
-        &wanted,
-        &mut fresh.flag,
-        notes,
-    )
+    plan_ids(rows, &table, document, team_id, &wanted, &mut fresh.flag, notes)
 }
 
-fn plan_cohorts(
-    transaction: &Transaction<'_>,
+fn plan_cohorts<R: Rows>(
+    rows: &mut R,
     document: &ProjectDocument,
     team_id: i32,
     fresh: &mut Fresh,
     notes: &mut Notes,
-) -> rusqlite::Result<Vec<i32>> {
+) -> Result<Vec<i32>, R::Error> {
     let wanted: Vec<Wanted<'_>> = document
         .cohorts
         .iter()
@@ -269,15 +283,7 @@ fn plan_cohorts(
         name_column: "name",
         noun: "cohort",
     };
-    plan_ids(
-        transaction,
-        &table,
-        document,
-        team_id,
-        &wanted,
-        &mut fresh.cohort,
-        notes,
-    )
+    plan_ids(rows, &table, document, team_id, &wanted, &mut fresh.cohort, notes)
 }
 
 struct Table {
@@ -293,30 +299,31 @@ struct Wanted<'d> {
 }
 
 /// Explicit ids stay, unless another team has them; the others are found again by name, or are new.
-fn plan_ids(
-    transaction: &Transaction<'_>,
+fn plan_ids<R: Rows>(
+    rows: &mut R,
     table: &Table,
     document: &ProjectDocument,
     team_id: i32,
     wanted: &[Wanted<'_>],
     next: &mut i32,
     notes: &mut Notes,
-) -> rusqlite::Result<Vec<i32>> {
+) -> Result<Vec<i32>, R::Error> {
     let Table {
         name,
         name_column,
         noun,
     } = table;
-    let mut stored: HashMap<String, i32> = HashMap::new();
-    let mut statement = transaction.prepare_cached(&format!(
-        "SELECT {name_column}, id FROM {name} WHERE team_id = ?1 AND {name_column} IS NOT NULL ORDER BY id DESC"
-    ))?;
-    let mut rows = statement.query([team_id])?;
-    while let Some(row) = rows.next()? {
-        stored.insert(row.get(0)?, row.get(1)?);
-    }
+    let stored = rows.query(
+        Part::Main,
+        &format!("SELECT {name_column}, id FROM {name} WHERE team_id = ?1 ORDER BY id DESC"),
+        &[team_id.into()],
+    )?;
+    let stored: HashMap<&str, i32> = stored
+        .iter()
+        .filter_map(|row| Some((row.first()?.text()?, row.get(1)?.id()?)))
+        .collect();
     let claimed: HashSet<i32> = wanted.iter().filter_map(|wanted| wanted.id).collect();
-    let mut owner = transaction.prepare_cached(&format!("SELECT team_id FROM {name} WHERE id = ?1"))?;
+    let owner_sql = format!("SELECT team_id FROM {name} WHERE id = ?1");
     let mut ids = Vec::with_capacity(wanted.len());
     for wanted in wanted {
         let found = wanted
@@ -328,7 +335,8 @@ fn plan_ids(
             (None, Some(id)) => *id,
             (None, None) => take_next(next),
         };
-        let owner: Option<i32> = owner.query_row([id], |row| row.get(0)).optional()?;
+        let found = rows.query(Part::Main, &owner_sql, &[id.into()])?;
+        let owner = found.first().and_then(|row| row.first()?.id());
         if let Some(other) = owner.filter(|owner| *owner != team_id) {
             let expected = format!("an id that no {noun} of another team has (team {other} has it)");
             document.problem(&wanted.place, &id.to_string(), expected, notes);

@@ -1,0 +1,77 @@
+//! The connection of an import: its own, closed when the import ends.
+
+use std::time::Duration;
+
+use tokio_postgres::config::Host;
+use tokio_postgres::{Client, Config, NoTls};
+
+use super::error::{ImportFailure, PostgresFailure};
+
+/// How long a server may take to accept a connection. An import is a command that somebody waits for.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What the server lists as the program behind the connection.
+const APPLICATION_NAME: &str = "feature-flags import";
+
+/// `host:port, database name` of a URL, without user and password.
+pub(super) fn place(url: &str) -> String {
+    url.parse::<Config>()
+        .map_or_else(|_| "an unreadable URL".to_owned(), |config| place_of(&config))
+}
+
+fn place_of(config: &Config) -> String {
+    let ports = config.get_ports();
+    let hosts: Vec<String> = config
+        .get_hosts()
+        .iter()
+        .enumerate()
+        .map(|(index, host)| {
+            let port = ports.get(index).or(ports.first()).unwrap_or(&5432);
+            match host {
+                Host::Tcp(name) => format!("{name}:{port}"),
+                Host::Unix(path) => path.display().to_string(),
+            }
+        })
+        .collect();
+    let database = config.get_dbname().or(config.get_user()).unwrap_or("(default)");
+    format!("{}, database {database}", hosts.join(","))
+}
+
+/// A connection to `url`, and its place for messages. Its I/O runs as a task of the current runtime until
+/// the client is dropped.
+pub(super) async fn connect(url: &str) -> Result<(Client, String), ImportFailure> {
+    let mut config: Config = url.parse().map_err(|_| ImportFailure::Address)?;
+    config.connect_timeout(CONNECT_TIMEOUT);
+    config.application_name(APPLICATION_NAME);
+    let place = place_of(&config);
+    let (client, connection) = tokio::time::timeout(CONNECT_TIMEOUT, config.connect(NoTls))
+        .await
+        .map_err(|_| ImportFailure::Unreachable {
+            place: place.clone(),
+            source: None,
+        })?
+        .map_err(|source| ImportFailure::Unreachable {
+            place: place.clone(),
+            source: Some(PostgresFailure(source)),
+        })?;
+    // How it ends is told to whoever waits for an answer.
+    drop(tokio::spawn(async move {
+        let _ = connection.await;
+    }));
+    Ok((client, place))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::place;
+
+    #[test]
+    fn a_place_has_no_password() {
+        assert_eq!(
+            place("postgres://ada:secret@db.internal:6432/posthog?connect_timeout=3"),
+            "db.internal:6432, database posthog"
+        );
+        assert_eq!(place("postgres://ada:sec%ret@db/x"), "an unreadable URL");
+        assert_eq!(place("postgres://ada@db"), "db:5432, database ada");
+    }
+}
