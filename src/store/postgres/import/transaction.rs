@@ -126,7 +126,8 @@ impl PostgresRows {
             for open in [Some(&self.main), self.persons.as_ref()].into_iter().flatten() {
                 open.batch("SET CONSTRAINTS ALL IMMEDIATE").await?;
             }
-            self.main.batch("COMMIT").await?;
+            let done = self.main.client.batch_execute("COMMIT").await;
+            done.map_err(|source| ImportFailure::of_commit(&self.main.place, source))?;
             if let Some(persons) = &self.persons {
                 let done = persons.client.batch_execute("COMMIT").await;
                 done.map_err(|source| ImportFailure::PersonsNotCommitted {
