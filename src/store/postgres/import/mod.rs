@@ -14,6 +14,7 @@
 mod connect;
 mod error;
 mod layout;
+mod open;
 mod transaction;
 mod value;
 
