@@ -2,6 +2,7 @@
 
 mod apply;
 mod command;
+mod crash;
 mod database;
 mod postgres;
 mod refuse;

@@ -1,14 +1,13 @@
-//! What only PostgreSQL can do: two databases, other writers, other layouts, failures.
+//! What only PostgreSQL can do: two databases, other writers, other layouts, and what it refuses.
 
 use std::sync::Barrier;
 use std::thread;
-use std::time::{Duration, Instant};
 
+use feature_flags::store::import::ImportReport;
 use feature_flags::store::postgres::import::{ImportError, ImportFailure, ImportTarget};
 use serde_json::{Value, json};
 
 use crate::database::{Database, servers};
-use crate::servers::Servers;
 use crate::support::{SDK_FIXTURE, project};
 
 const PERSONS_TABLES: [&str; 6] = [
@@ -20,7 +19,7 @@ const PERSONS_TABLES: [&str; 6] = [
     "posthog_grouptypemapping",
 ];
 
-fn import(database: &Database, document: &Value) -> feature_flags::store::import::ImportReport {
+pub fn import(database: &Database, document: &Value) -> ImportReport {
     database
         .import(document.to_string().as_bytes())
         .expect("the document is sound")
@@ -38,7 +37,7 @@ fn failure(database: &Database, document: &Value) -> ImportFailure {
 }
 
 /// Databases that each have only their own tables.
-fn split(main_url: String, persons_url: String) -> Database {
+pub fn split(main_url: String, persons_url: String) -> Database {
     let database = Database::at(ImportTarget {
         main_url,
         persons_url: Some(persons_url.clone()),
@@ -58,7 +57,7 @@ fn split(main_url: String, persons_url: String) -> Database {
     database
 }
 
-fn persons(database: &Database) -> Vec<Vec<String>> {
+pub fn persons(database: &Database) -> Vec<Vec<String>> {
     let url = database.target.persons_url.as_deref().expect("two databases");
     database.rows_of(
         url,
@@ -87,57 +86,6 @@ fn two_urls_of_one_database_do_not_wait_for_each_other() {
     });
     import(&database, &project("phc_a"));
     assert_eq!(database.rows("SELECT count(*) FROM posthog_person"), [["2"]]);
-}
-
-/// Main hangs in its commit, waiting for a replica that does not exist, while the persons server is killed.
-#[test]
-fn a_crash_between_the_commits_is_repaired_by_importing_again() {
-    let (main, other) = (Servers::start(&["postgres"]), Servers::start(&["postgres"]));
-    let database = split(main.database(), other.database());
-    let watch = |sql: &str| database.rows(sql);
-    let old = json!({ "team": { "api_token": "phc_a" }, "persons": [{ "distinct_ids": ["ada"], "properties": { "plan": "free" } }] });
-    import(&database, &old);
-    watch("ALTER SYSTEM SET synchronous_standby_names = 'absent'");
-    watch("SELECT pg_reload_conf()");
-    let document = project("phc_a");
-    let crashed = thread::scope(|scope| {
-        let running = scope.spawn(|| {
-            let database = Database::at(database.target.clone());
-            database.import(document.to_string().as_bytes())
-        });
-        let waiting = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
-        let until = Instant::now() + Duration::from_secs(60);
-        while watch(waiting).is_empty() {
-            assert!(
-                !running.is_finished() && Instant::now() < until,
-                "main never waited in its commit"
-            );
-            thread::yield_now();
-        }
-        other.command("kill postgres");
-        watch("ALTER SYSTEM RESET synchronous_standby_names");
-        watch("SELECT pg_reload_conf()");
-        running.join().expect("no panic")
-    });
-    let Err(ImportError::Store(failure @ ImportFailure::PersonsNotCommitted { .. })) = crashed else {
-        panic!("{crashed:?}")
-    };
-    assert!(
-        failure.to_string().contains("run the same import again"),
-        "{failure}"
-    );
-    other.command("start postgres");
-    assert_eq!(watch("SELECT key FROM posthog_featureflag"), [["one"]]);
-    assert_eq!(
-        persons(&database),
-        [["1", "ada", "free"]],
-        "the new person was not committed"
-    );
-    import(&database, &document);
-    assert_eq!(persons(&database), [["1", "ada", "pro"], ["1", "unseen", "null"]]);
-    let repaired = database.dump();
-    import(&database, &document);
-    assert_eq!(database.dump(), repaired);
 }
 
 #[test]

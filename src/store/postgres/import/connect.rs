@@ -71,7 +71,7 @@ mod tests {
             place("postgres://ada:secret@db.internal:6432/posthog?connect_timeout=3"),
             "db.internal:6432, database posthog"
         );
-        assert_eq!(place("postgres://ada:sec%ret@db/x"), "an unreadable URL");
+        assert_eq!(place("postgres://ada:secret@db:port/x"), "an unreadable URL");
         assert_eq!(place("postgres://ada@db"), "db:5432, database ada");
     }
 }

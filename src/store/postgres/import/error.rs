@@ -24,7 +24,8 @@ impl fmt::Display for PostgresFailure {
 
 impl Error for PostgresFailure {}
 
-/// What went wrong in an import. Nothing was imported, but for `PersonsNotCommitted`.
+/// What went wrong in an import. Nothing was imported, but for `PersonsNotCommitted`, and perhaps for
+/// `CommitUnknown`.
 #[derive(Debug)]
 pub enum ImportFailure {
     /// A URL cannot be read.
@@ -87,11 +88,34 @@ pub enum ImportFailure {
         /// What the server said.
         source: PostgresFailure,
     },
+    /// The connection ended while definitions were being committed: they may be there or not. Persons are
+    /// not. The same import again completes it.
+    CommitUnknown {
+        /// Host, port and database.
+        place: String,
+        /// What is known of the end.
+        source: PostgresFailure,
+    },
     /// The work ended without a result.
     Ended,
 }
 
 impl ImportFailure {
+    /// Sorts an error of the first commit: the server either refused it, or was not heard of any more.
+    pub(super) fn of_commit(place: &str, source: tokio_postgres::Error) -> Self {
+        if source.as_db_error().is_some_and(|error| {
+            let class = error.code().code().get(..2);
+            // Operator intervention and connection trouble may come after the commit was made.
+            class != Some("57") && class != Some("08")
+        }) {
+            return Self::of(place, source);
+        }
+        Self::CommitUnknown {
+            place: place.to_owned(),
+            source: PostgresFailure(source),
+        }
+    }
+
     /// Sorts an error of a statement.
     pub(super) fn of(place: &str, source: tokio_postgres::Error) -> Self {
         let place = place.to_owned();
@@ -183,6 +207,10 @@ impl fmt::Display for ImportFailure {
                 to,
                 "PostgreSQL at {place}: {source}; definitions were imported, persons and groups were not: run the same import again"
             ),
+            Self::CommitUnknown { place, source } => write!(
+                to,
+                "PostgreSQL at {place}: {source}; whether anything was imported is not known: run the same import again"
+            ),
             Self::Ended => write!(to, "the import ended without a result"),
         }
     }
@@ -195,7 +223,8 @@ impl Error for ImportFailure {
             Self::Value { source, .. }
             | Self::Layout { source, .. }
             | Self::Failed { source, .. }
-            | Self::PersonsNotCommitted { source, .. } => Some(source),
+            | Self::PersonsNotCommitted { source, .. }
+            | Self::CommitUnknown { source, .. } => Some(source),
             Self::Address | Self::Busy { .. } | Self::Taken { .. } | Self::Referred { .. } | Self::Ended => {
                 None
             }

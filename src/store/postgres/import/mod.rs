@@ -14,6 +14,7 @@
 mod connect;
 mod error;
 mod layout;
+mod open;
 mod transaction;
 mod value;
 
@@ -61,7 +62,7 @@ impl fmt::Debug for ImportTarget {
 ///
 /// # Errors
 /// With every problem of the input, or when a database fails. Nothing is changed then, but for
-/// [`ImportFailure::PersonsNotCommitted`].
+/// [`ImportFailure::PersonsNotCommitted`] and, perhaps, [`ImportFailure::CommitUnknown`].
 pub async fn import(target: ImportTarget, bytes: &[u8]) -> Result<ImportReport, ImportError> {
     let bytes = bytes.to_vec();
     let runtime = Handle::current();

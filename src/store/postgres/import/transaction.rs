@@ -3,88 +3,18 @@
 use std::collections::HashMap;
 
 use tokio::runtime::Handle;
-use tokio_postgres::{Client, Statement};
 
 use super::ImportTarget;
-use super::connect::connect;
 use super::error::{ImportFailure, PostgresFailure};
 use super::layout::{COLUMNS, Layout};
-use super::value::{Found, Parameter};
+use super::open::Open;
 use crate::store::import::{Cell, Column, Part, Row, Rows};
 
 /// Keys of the advisory locks ("ffim", "ffip"). Two, because both parts may turn out to be one database.
 const LOCKS: [(Part, i64); 2] = [(Part::Main, 0x6666_696d), (Part::Persons, 0x6666_6970)];
 
-/// Waits of one statement. An import of hundreds of projects holds the lock for some seconds.
-const BEGIN: &str = "BEGIN; SET LOCAL lock_timeout = '60s'; SET LOCAL statement_timeout = '90s'";
-
 /// Remembers which documents brought a personal API key. PostHog has no such table.
 const KEY_LINKS: &str = "feature_flags_project_key";
-
-/// A transaction. Dropping it closes the connection, and the server rolls back.
-struct Open {
-    client: Client,
-    place: String,
-    prepared: HashMap<String, Statement>,
-}
-
-impl Open {
-    async fn begin(url: &str) -> Result<Self, ImportFailure> {
-        let (client, place) = connect(url).await?;
-        let open = Self {
-            client,
-            place,
-            prepared: HashMap::new(),
-        };
-        open.batch(BEGIN).await?;
-        Ok(open)
-    }
-
-    fn failed(&self, error: tokio_postgres::Error) -> ImportFailure {
-        ImportFailure::of(&self.place, error)
-    }
-
-    async fn batch(&self, sql: &str) -> Result<(), ImportFailure> {
-        let done = self.client.batch_execute(sql).await;
-        done.map_err(|error| self.failed(error))
-    }
-
-    async fn prepare(&mut self, sql: &str) -> Result<Statement, ImportFailure> {
-        if let Some(statement) = self.prepared.get(sql) {
-            return Ok(statement.clone());
-        }
-        // Our statements have no question mark but for places.
-        let prepared = self.client.prepare(&sql.replace('?', "$")).await;
-        let statement = prepared.map_err(|error| self.failed(error))?;
-        self.prepared.insert(sql.to_owned(), statement.clone());
-        Ok(statement)
-    }
-
-    async fn query(&mut self, sql: &str, values: &[Cell]) -> Result<Vec<Row>, ImportFailure> {
-        let statement = self.prepare(sql).await?;
-        let parameters: Vec<Parameter<'_>> = values.iter().map(Parameter).collect();
-        let parameters: Vec<&(dyn tokio_postgres::types::ToSql + Sync)> =
-            parameters.iter().map(|parameter| parameter as _).collect();
-        let rows = self.client.query(&statement, &parameters).await;
-        let rows = rows.map_err(|error| self.failed(error))?;
-        let cells = |row: &tokio_postgres::Row| {
-            (0..row.len())
-                .map(|column| row.try_get::<_, Found>(column).map(|found| found.0))
-                .collect::<Result<Row, _>>()
-        };
-        let rows: Result<Vec<Row>, _> = rows.iter().map(cells).collect();
-        rows.map_err(|error| self.failed(error))
-    }
-
-    async fn execute(&mut self, sql: &str, values: &[Cell]) -> Result<u64, ImportFailure> {
-        let statement = self.prepare(sql).await?;
-        let parameters: Vec<Parameter<'_>> = values.iter().map(Parameter).collect();
-        let parameters: Vec<&(dyn tokio_postgres::types::ToSql + Sync)> =
-            parameters.iter().map(|parameter| parameter as _).collect();
-        let done = self.client.execute(&statement, &parameters).await;
-        done.map_err(|error| self.failed(error))
-    }
-}
 
 /// One run. Blocks its thread, which must not be one that drives the runtime.
 pub(super) struct PostgresRows {
@@ -126,7 +56,8 @@ impl PostgresRows {
             for open in [Some(&self.main), self.persons.as_ref()].into_iter().flatten() {
                 open.batch("SET CONSTRAINTS ALL IMMEDIATE").await?;
             }
-            self.main.batch("COMMIT").await?;
+            let done = self.main.client.batch_execute("COMMIT").await;
+            done.map_err(|source| ImportFailure::of_commit(&self.main.place, source))?;
             if let Some(persons) = &self.persons {
                 let done = persons.client.batch_execute("COMMIT").await;
                 done.map_err(|source| ImportFailure::PersonsNotCommitted {
