@@ -7,7 +7,6 @@ mod repair;
 mod tests;
 
 use std::fmt;
-use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -170,11 +169,11 @@ impl HyperCacheReader {
     /// # Errors
     /// When neither tier has a readable value in time.
     pub async fn read(&self, key: &EntryKey, known: Option<u64>) -> Result<Hit, Miss> {
-        let redis = match self.from_cache(key, known).await {
+        let redis = match self.read_cache(key, known).await {
             Ok(hit) => return Ok(hit),
             Err(failure) => failure,
         };
-        match self.from_objects(key, known, &redis).await {
+        match self.read_objects(key, known, &redis).await {
             Ok((content, tag)) => Ok(Hit {
                 content,
                 source: Source::S3,
@@ -195,7 +194,7 @@ impl HyperCacheReader {
         }
     }
 
-    async fn from_cache(&self, key: &EntryKey, known: Option<u64>) -> Result<Hit, RedisFailure> {
+    async fn read_cache(&self, key: &EntryKey, known: Option<u64>) -> Result<Hit, RedisFailure> {
         let stored = match timeout(self.limits.cache, self.cache.get(key)).await {
             Err(_) => return Err(RedisFailure::Tier(TierError::Timeout)),
             Ok(Err(error)) => return Err(RedisFailure::Tier(error)),
@@ -219,7 +218,7 @@ impl HyperCacheReader {
         })
     }
 
-    async fn from_objects(
+    async fn read_objects(
         &self,
         key: &EntryKey,
         known: Option<u64>,
