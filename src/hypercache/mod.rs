@@ -10,11 +10,14 @@ mod database;
 mod entry;
 mod etag;
 pub mod json;
+pub mod memory;
 mod metadata;
 pub mod parse;
 pub mod pickle;
 mod port;
+pub mod reader;
 pub mod value;
+pub mod warm;
 
 pub use database::{
     CohortRow, DatabaseError, DefinitionDatabase, FlagRow, ProjectRows, TEAM_SETTING_COLUMNS, TeamRow,
@@ -22,5 +25,6 @@ pub use database::{
 };
 pub use entry::{Entry, EntryKey, MISSING_TTL, REDIS_PREFIX};
 pub use etag::etag;
+pub use memory::{MemoryCache, NoObjects};
 pub use metadata::{Dependencies, Metadata, direct_dependencies};
 pub use port::{BoxFuture, EntryCache, EntryWrite, ObjectStore, StoredEntry, TierError};

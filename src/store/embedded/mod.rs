@@ -5,6 +5,7 @@
 //! Definitions of a team carry a revision, which imports raise and requests never do, so that a
 //! running server hears of an import by any process.
 
+mod definitions;
 mod import;
 mod list;
 mod open;
