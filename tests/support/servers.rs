@@ -97,7 +97,10 @@ impl Servers {
 impl Drop for Servers {
     fn drop(&mut self) {
         // The end of its input is what the script ends at.
-        self.pipes.get_mut().unwrap_or_else(PoisonError::into_inner).commands = None;
+        self.pipes
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner)
+            .commands = None;
         drop(self.script.wait());
     }
 }
