@@ -5,6 +5,7 @@
 //! Definitions of a team carry a revision, which imports raise and requests never do, so that a
 //! running server hears of an import by any process.
 
+mod cookieless;
 mod import;
 mod list;
 mod open;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 
+pub use cookieless::EmbeddedCookieless;
 pub use import::{ImportError, ImportReport, ProjectReport};
 pub use list::ProjectName;
 pub use open::OpenError;
