@@ -14,7 +14,7 @@ use feature_flags::config::Config;
 use feature_flags::evaluation::Scratch;
 use feature_flags::http::{AppState, Stores, handle};
 use feature_flags::snapshot::{BoxFuture, ProjectSnapshot};
-use feature_flags::store::embedded::EmbeddedStore;
+use feature_flags::store::embedded::{EmbeddedCookieless, EmbeddedStore};
 use feature_flags::wire::query::Compression;
 use feature_flags::wire::response::Shape;
 use feature_flags::wire::scratch::DecodeScratch;
@@ -234,6 +234,7 @@ fn whole_requests() {
         Stores {
             projects: Arc::clone(&store) as _,
             persons: store,
+            cookieless: Arc::new(EmbeddedCookieless::default()),
             check: Box::new(|| -> BoxFuture<'static, Result<(), String>> { Box::pin(async { Ok(()) }) }),
         },
     );

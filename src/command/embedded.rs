@@ -7,7 +7,7 @@ use std::time::Duration;
 use feature_flags::config::Config;
 use feature_flags::http::{AppState, Stores};
 use feature_flags::snapshot::BoxFuture;
-use feature_flags::store::embedded::{EmbeddedStore, ImportError, ProjectName};
+use feature_flags::store::embedded::{EmbeddedCookieless, EmbeddedStore, ImportError, ProjectName};
 
 use super::Failure;
 
@@ -67,6 +67,7 @@ impl Embedded {
         let stores = Stores {
             projects: Arc::clone(&self.store) as _,
             persons: Arc::clone(&self.store) as _,
+            cookieless: Arc::new(EmbeddedCookieless::default()),
             check: Box::new(check),
         };
         let state = Arc::new(AppState::new(config, stores));

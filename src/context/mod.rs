@@ -1,6 +1,7 @@
 //! Gathers stored facts of a request (person, groups, static cohorts, continuity rows) before evaluation.
 
 mod continuity;
+pub mod cookieless;
 mod port;
 
 pub use continuity::{ContinuityQuery, JitteredPause, Pause, Retries, gather_continuity};

@@ -2,13 +2,15 @@
 
 use bytes::Bytes;
 use hyper::HeaderMap;
-use hyper::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE};
+use hyper::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, ORIGIN, USER_AGENT};
 
+use super::client_address::client_address;
 use super::clock::milliseconds;
 use super::request_id::RequestId;
 use super::scratch::{Loan, RequestScratch};
 use super::user_agent::UserAgent;
 use super::{AppState, FlagsCall, HttpError};
+use crate::context::cookieless::{CookielessError, CookielessInput};
 use crate::engine::Instant;
 use crate::evaluation::{EvaluationError, RequestScope, Scratch, evaluate, evaluate_now};
 use crate::snapshot::{LoadError, LookupError, ProjectSnapshot};
@@ -18,6 +20,9 @@ use crate::wire::{BodyFormat, Kludges, decode};
 
 /// Longer tokens are refused without a lookup (`http.md` 7.2).
 const TOKEN_BYTES_MAX: usize = 200;
+
+/// `cookieless_server_hash_mode` of teams whose ids depend on identify counts.
+const STATEFUL: i16 = 2;
 
 /// An unusually large answer does not make later ones reserve as much.
 const ANSWER_BYTES_EXPECTED_MAX: usize = 256 * 1024;
@@ -47,6 +52,9 @@ pub(super) fn answer_now(
     evaluation.clear();
     let mut errors = false;
     if !request.disable_flags {
+        if is_cookieless(state, &request, &snapshot) {
+            return Ok(None);
+        }
         let scope = scope(&request, call, now)?;
         let report = evaluate_now(&snapshot.project, &request, &scope, &state.evaluation, evaluation);
         let Some(report) = report else { return Ok(None) };
@@ -77,13 +85,18 @@ pub(super) async fn answer_later(
     } = &mut *loan;
     let decoded =
         decode(memory, body, body_format(call), &mut Kludges::default()).map_err(HttpError::Decode)?;
-    let request = decoded.request();
+    let cookieless_id;
+    let mut request = decoded.request();
     let token = token(request.token, call)?;
     let snapshot = state.snapshots.get_or_load(token).await.map_err(lookup_error)?;
     let now = state.clock.now();
     evaluation.clear();
     let mut errors = false;
     if !request.disable_flags {
+        if is_cookieless(state, &request, &snapshot) {
+            cookieless_id = cookieless_identity(state, call, &request, &snapshot, now).await?;
+            request.distinct_id = Some(&cookieless_id);
+        }
         let scope = scope(&request, call, now)?;
         let evaluated = evaluate(
             &snapshot.project,
@@ -112,6 +125,44 @@ fn body_format<'h>(call: &FlagsCall<'h>) -> BodyFormat<'h> {
         content_encoding: text(call.headers, &CONTENT_ENCODING),
         compression: call.query.compression,
     }
+}
+
+fn is_cookieless(state: &AppState, request: &FlagRequest<'_>, snapshot: &ProjectSnapshot) -> bool {
+    let mode = snapshot.team.cookieless_server_hash_mode;
+    state.cookieless.applies(request.distinct_id, mode)
+}
+
+/// The distinct id that takes the place of the sent one (`http.md` 8.3).
+async fn cookieless_identity(
+    state: &AppState,
+    call: &FlagsCall<'_>,
+    request: &FlagRequest<'_>,
+    snapshot: &ProjectSnapshot,
+    now: Instant,
+) -> Result<String, HttpError> {
+    let input = CookielessInput {
+        team_id: snapshot.team.id,
+        stateful: snapshot.team.cookieless_server_hash_mode == STATEFUL,
+        ip: client_address(call.headers, call.peer),
+        host: text(call.headers, &ORIGIN).unwrap_or_default(),
+        user_agent: text(call.headers, &USER_AGENT).unwrap_or_default(),
+        sent_at_ms: call.query.sent_at,
+        now_ms: milliseconds(now),
+        timezone: request.timezone,
+        team_timezone: &snapshot.team.timezone,
+        extra: request.cookieless_hash_extra.unwrap_or_default(),
+    };
+    let made = state
+        .cookieless
+        .distinct_id(&input, std::time::Instant::now())
+        .await;
+    made.map_err(|error| match error {
+        CookielessError::MissingProperty(name) => HttpError::MissingProperty(name),
+        CookielessError::InvalidUrl(reason) => HttpError::InvalidUrl(reason),
+        CookielessError::InvalidTimestamp => HttpError::InvalidTimestamp,
+        CookielessError::OutOfWindow => HttpError::SentAtOutOfWindow,
+        CookielessError::Store(_) => HttpError::CookielessUnavailable,
+    })
 }
 
 fn scope(request: &FlagRequest<'_>, call: &FlagsCall<'_>, now: Instant) -> Result<RequestScope, HttpError> {

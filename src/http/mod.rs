@@ -30,6 +30,7 @@ pub use route::handle;
 
 use crate::config::{Config, ServiceMode};
 use crate::context::PersonSource;
+use crate::context::cookieless::{Cookieless, CookielessStore};
 use crate::engine::ContinuityLookups;
 use crate::evaluation::{EvaluationPool, EvaluationSettings};
 use crate::limit::ConcurrencyLimit;
@@ -55,6 +56,8 @@ pub struct AppState {
     pub snapshots: Arc<SnapshotMap>,
     /// Persons, groups and continuity rows.
     pub persons: Arc<dyn PersonSource>,
+    /// Makes the ids of cookieless mode.
+    pub cookieless: Cookieless,
     /// Settings of evaluation.
     pub evaluation: EvaluationSettings,
     /// The system's clock unless a caller fixes it.
@@ -67,6 +70,8 @@ pub struct Stores {
     pub projects: Arc<dyn ProjectSource>,
     /// Persons, groups and continuity rows.
     pub persons: Arc<dyn PersonSource>,
+    /// Salts and identify counts.
+    pub cookieless: Arc<dyn CookielessStore>,
     /// What the readiness probe asks.
     pub check: Box<dyn StoreCheck>,
 }
@@ -85,6 +90,12 @@ impl AppState {
             readiness: ReadinessGate::new(config.server.readiness_checks_database.then_some(stores.check)),
             snapshots: Arc::new(SnapshotMap::new(stores.projects, snapshot_settings(config))),
             persons: stores.persons,
+            cookieless: Cookieless::new(
+                stores.cookieless,
+                config.cookieless.disabled,
+                config.cookieless.force_stateless,
+                config.cookieless.salt_ttl,
+            ),
             evaluation: evaluation_settings(config),
             clock: Clock::default(),
         }

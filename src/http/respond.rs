@@ -115,6 +115,14 @@ pub enum HttpError {
     PersonalKeyLacksScope,
     /// Cookieless mode lacks this input.
     MissingProperty(&'static str),
+    /// Cookieless mode: the origin is no URL, for this reason.
+    InvalidUrl(&'static str),
+    /// Cookieless mode: the time is none of the calendar.
+    InvalidTimestamp,
+    /// Cookieless mode: the time is of a day that is not served any more, or not yet.
+    SentAtOutOfWindow,
+    /// Cookieless mode: no salt to be had.
+    CookielessUnavailable,
     /// A definitions store cannot be reached.
     DependencyUnavailable,
     /// Nothing is cached and nothing else may be asked.
@@ -190,7 +198,10 @@ impl HttpError {
             | Self::MissingParameter(_)
             | Self::BodyBroken
             | Self::MissingDistinctId
-            | Self::MissingProperty(_) => StatusCode::BAD_REQUEST,
+            | Self::MissingProperty(_)
+            | Self::InvalidUrl(_)
+            | Self::InvalidTimestamp
+            | Self::SentAtOutOfWindow => StatusCode::BAD_REQUEST,
             Self::Decode(DecodeError::TooLarge) | Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Decode(_) => StatusCode::BAD_REQUEST,
             Self::MissingToken
@@ -209,7 +220,9 @@ impl HttpError {
             | Self::TimedOut
             | Self::ServiceUnavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::EvaluationBusy { .. } => StatusCode::GATEWAY_TIMEOUT,
-            Self::DatabaseError | Self::DataUnreadable | Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::DatabaseError | Self::DataUnreadable | Self::CookielessUnavailable | Self::Internal => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
         }
     }
 
@@ -231,7 +244,11 @@ impl HttpError {
             Self::SecretTokenInvalid => "secret_api_token_invalid",
             Self::PersonalKeyInvalid => "personal_api_key_invalid",
             Self::PersonalKeyLacksScope => "insufficient_scopes",
-            Self::MissingProperty(_) => "cookieless_error",
+            Self::MissingProperty(_)
+            | Self::InvalidUrl(_)
+            | Self::InvalidTimestamp
+            | Self::SentAtOutOfWindow
+            | Self::CookielessUnavailable => "cookieless_error",
             Self::DependencyUnavailable => "redis_unavailable",
             Self::CacheMissing => "cache_miss",
             Self::DatabaseUnavailable => "database_unavailable",
@@ -301,6 +318,12 @@ impl HttpError {
                 "Personal API key lacks required scopes (feature_flag:read or feature_flag:write)."
             ),
             Self::MissingProperty(name) => owned(format!("Missing required property: {name}")),
+            Self::InvalidUrl(reason) => owned(format!("Invalid URL: {reason}")),
+            Self::InvalidTimestamp => text("Invalid timestamp: not a time of the calendar"),
+            Self::SentAtOutOfWindow => {
+                text("Invalid sent_at: timestamp resolves to a date outside the accepted ingestion window")
+            }
+            Self::CookielessUnavailable => text("An internal error occurred while processing your request."),
             Self::EvaluationBusy { waited_ms } => owned(format!(
                 "Evaluation pool busy, timed out after {waited_ms}ms. Please retry."
             )),

@@ -3,3 +3,4 @@
 pub mod embedded;
 pub mod import;
 pub mod postgres;
+pub mod s3;

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use feature_flags::config::Config;
+use feature_flags::context::cookieless::CookielessStore;
 use feature_flags::http::{AppState, Clock, Stores};
 use feature_flags::server::{Drained, Server};
 use feature_flags::snapshot::BoxFuture;
-use feature_flags::store::embedded::EmbeddedStore;
+use feature_flags::store::embedded::{EmbeddedCookieless, EmbeddedStore};
 use feature_flags::telemetry::StoreCheck;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
@@ -43,6 +44,17 @@ impl Harness {
         Self::over(variables, Arc::new(embedded), store, Clock::System)
     }
 
+    /// Over this store, with a clock and a store of salts.
+    pub fn cookieless(
+        variables: &[(&str, &str)],
+        embedded: Arc<EmbeddedStore>,
+        clock: Clock,
+        cookieless: Arc<dyn CookielessStore>,
+    ) -> Self {
+        let check = || -> BoxFuture<'static, _> { Box::pin(async { Ok(()) }) };
+        Self::over_all(variables, embedded, check, clock, cookieless)
+    }
+
     /// Over this store, with a clock.
     pub fn serving(variables: &[(&str, &str)], embedded: Arc<EmbeddedStore>, clock: Clock) -> Self {
         let check = || -> BoxFuture<'static, _> { Box::pin(async { Ok(()) }) };
@@ -55,6 +67,17 @@ impl Harness {
         store: impl StoreCheck + 'static,
         clock: Clock,
     ) -> Self {
+        let cookieless = Arc::new(EmbeddedCookieless::default());
+        Self::over_all(variables, embedded, store, clock, cookieless)
+    }
+
+    fn over_all(
+        variables: &[(&str, &str)],
+        embedded: Arc<EmbeddedStore>,
+        store: impl StoreCheck + 'static,
+        clock: Clock,
+        cookieless: Arc<dyn CookielessStore>,
+    ) -> Self {
         let mut source: HashMap<&str, &str> = variables.iter().copied().collect();
         source.insert("ADDRESS", "127.0.0.1:0");
         let config = Config::read(&source).unwrap();
@@ -62,6 +85,7 @@ impl Harness {
         let stores = Stores {
             projects: Arc::clone(&embedded) as _,
             persons: embedded,
+            cookieless,
             check: Box::new(store),
         };
         let mut app = AppState::new(&config, stores);

@@ -5,6 +5,7 @@ mod client;
 mod command;
 mod connections;
 mod continuity;
+mod cookieless;
 mod cors;
 mod flags;
 mod golden;

@@ -6,6 +6,7 @@
 //! running server hears of an import by any process.
 
 mod definitions;
+mod cookieless;
 mod import;
 mod list;
 mod open;
@@ -22,6 +23,8 @@ use tokio::sync::Notify;
 
 pub use crate::store::import::{ImportReport, ProjectReport};
 pub use import::ImportError;
+pub use cookieless::EmbeddedCookieless;
+pub use import::{ImportError, ImportReport, ProjectReport};
 pub use list::ProjectName;
 pub use open::OpenError;
 pub use run::run_import;
