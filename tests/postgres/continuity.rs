@@ -98,6 +98,29 @@ async fn a_hash_key_that_is_too_long_fails_and_leaves_the_connection_clean() {
     assert_eq!(database.texts(idle).await, ["0"]);
 }
 
+#[tokio::test]
+async fn a_statement_that_cannot_be_prepared_ends_its_transaction() {
+    let database = database().await;
+    database.run(PEOPLE).await;
+    let persons = persons(&database);
+    let rename = |from, to| format!("ALTER TABLE posthog_featureflaghashkeyoverride RENAME {from} TO {to}");
+    database.run(&rename("hash_key", "other")).await;
+    let failed = persons.write_continuity(7, &["known"], &KEYS, "anon").await;
+    assert!(matches!(failed, Err(GatherError::Database(_))), "{failed:?}");
+    // A transaction that is still open would hold this up.
+    database
+        .run(&format!(
+            "SET lock_timeout = '2s'; {}",
+            rename("other", "hash_key")
+        ))
+        .await;
+    persons
+        .write_continuity(7, &["known"], &KEYS, "anon")
+        .await
+        .expect("written");
+    assert_eq!(read(&persons, &["known"]).await.len(), 2);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn concurrent_writers_record_one_hash_key() {
     let database = database().await;

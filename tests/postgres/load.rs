@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use feature_flags::context::{FactsQuery, GatherError, PersonSource, TimeoutKind};
-use feature_flags::store::postgres::{ErrorClass, PoolSettings, PostgresPersons, ping};
+use feature_flags::store::postgres::{ErrorClass, PoolSettings, Pools, PoolsSettings, PostgresPersons, ping};
 
 use crate::facts::query;
 use crate::server::{Database, PEOPLE, client, database, pools, settings};
@@ -208,6 +208,7 @@ async fn a_dropped_future_leaves_no_busy_connection_and_stops_its_statement() {
     database.run(PEOPLE).await;
     let (persons, pool) = store(PoolSettings {
         connections_max: 1,
+        statement_timeout: Duration::from_secs(60),
         ..settings(&database.url)
     });
     persons.facts(&person("known")).await.expect("warm");
@@ -220,8 +221,9 @@ async fn a_dropped_future_leaves_no_busy_connection_and_stops_its_statement() {
         blocked(&database, 1).await;
         given_up.abort();
         assert!(given_up.await.expect_err("dropped").is_cancelled());
-        // The lock is still held: only the cancel can have ended the statement.
-        blocked(&database, 0).await;
+        // The lock is still held, and the statement timeout far away: only the cancel can have ended the statement.
+        let ended = tokio::time::timeout(Duration::from_secs(5), blocked(&database, 0)).await;
+        ended.expect("the server was asked to stop");
         locker.batch_execute("ROLLBACK").await.expect("unlocked");
         let facts = persons.facts(&person("known")).await.expect("the store answers");
         let person = facts.person.expect("the person exists");
@@ -258,4 +260,52 @@ async fn a_refused_login_is_permanent() {
     let failed = ping(&pool).await.expect_err("no such role");
     assert_eq!(failed.class(), ErrorClass::Permanent, "{failed}");
     assert!(start.elapsed() < Duration::from_secs(1));
+}
+
+#[tokio::test]
+async fn a_connection_past_its_time_is_replaced() {
+    let database = database().await;
+    for (test_before_acquire, uses) in [(true, 1), (false, 2)] {
+        let lifetime_max = Duration::from_secs(2);
+        let (_, pool) = store(PoolSettings {
+            lifetime_max,
+            test_before_acquire,
+            ..settings(&database.url)
+        });
+        for _ in 0..3 {
+            ping(&pool).await.expect("the server answers");
+        }
+        assert_eq!(pool.stats().connections_created, 1);
+        tokio::time::sleep(lifetime_max).await;
+        // Without a test before, its age shows when it comes back.
+        for _ in 0..uses {
+            assert_eq!(pool.stats().connections_created, 1);
+            ping(&pool).await.expect("the server answers");
+        }
+        assert_eq!(pool.stats().connections_created, 2);
+    }
+}
+
+#[tokio::test]
+async fn without_a_persons_database_its_pools_are_the_main_ones() {
+    let database = database().await;
+    let settings = settings(&database.url);
+    let shared = pools(settings.clone());
+    assert!(Arc::ptr_eq(&shared.persons_reader, &shared.non_persons_reader));
+    assert!(Arc::ptr_eq(&shared.persons_writer, &shared.non_persons_writer));
+    assert_eq!(shared.distinct().count(), 2);
+    let separate = Pools::open(PoolsSettings {
+        non_persons_reader: settings.clone(),
+        non_persons_writer: settings.clone(),
+        persons: Some((settings.clone(), settings)),
+    })
+    .expect("pools");
+    let names: Vec<&str> = separate.distinct().map(|pool| pool.name()).collect();
+    let all = [
+        "non_persons_reader",
+        "non_persons_writer",
+        "persons_reader",
+        "persons_writer",
+    ];
+    assert_eq!(names, all);
 }

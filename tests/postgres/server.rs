@@ -298,6 +298,7 @@ pub fn settings(url: &str) -> PoolSettings {
         connections_min: 0,
         acquire_limit: Duration::from_secs(5),
         idle_limit: None,
+        lifetime_max: PoolSettings::LIFETIME_MAX,
         statement_timeout: Duration::from_secs(5),
         test_before_acquire: false,
     }

@@ -32,7 +32,7 @@ fn authority(directory: &Path, name: &str) {
 }
 
 /// A server with a certificate for `localhost` that `authority` has signed, and `stranger.pem`, which has signed nothing.
-fn server() -> Server {
+fn server(more: &[&str]) -> Server {
     let directory = tempfile::Builder::new()
         .prefix("flags-tls-")
         .tempdir()
@@ -54,7 +54,7 @@ fn server() -> Server {
         "x509 -req -in server.csr -CA authority.pem -CAkey authority.key -CAcreateserial -days 2 -extfile names -out server.pem",
     );
     let option = |name: &str, file: &str| format!("{name}={}", directory.join(file).display());
-    let options = [
+    let mut options = vec![
         "-c".to_owned(),
         "ssl=on".to_owned(),
         "-c".to_owned(),
@@ -62,12 +62,17 @@ fn server() -> Server {
         "-c".to_owned(),
         option("ssl_key_file", "server.key"),
     ];
-    Server::start_in(directory.clone(), &options)
+    for option in more {
+        options.extend(["-c".to_owned(), (*option).to_owned()]);
+    }
+    Server::start_in(directory, &options)
 }
 
 #[tokio::test]
 async fn each_mode_asks_what_libpq_asks() {
-    let server = tokio::task::spawn_blocking(server).await.expect("a server");
+    let server = tokio::task::spawn_blocking(|| server(&[]))
+        .await
+        .expect("a server");
     let file = |name: &str| server.directory().join(name).display().to_string();
     let (known, stranger) = (file("authority.pem"), file("stranger.pem"));
     let cases = [
@@ -136,4 +141,24 @@ async fn a_missing_authority_file_is_found_at_start() {
         Pool::open("test", settings),
         Err(TlsError::Roots { .. })
     ));
+}
+
+#[tokio::test]
+async fn prefer_is_plain_where_the_handshake_fails_and_require_is_not() {
+    // Versions that we do not speak.
+    let old = [
+        "ssl_min_protocol_version=TLSv1",
+        "ssl_max_protocol_version=TLSv1.1",
+    ];
+    let server = tokio::task::spawn_blocking(move || server(&old))
+        .await
+        .expect("a server");
+    for (mode, connects) in [("prefer", true), ("require", false)] {
+        let url = server
+            .url("template")
+            .replace("sslmode=disable", &format!("sslmode={mode}"));
+        let pool = Pool::open("test", settings(&url)).expect("a pool");
+        let answer = ping(&pool).await;
+        assert_eq!(answer.is_ok(), connects, "{mode}: {answer:?}");
+    }
 }

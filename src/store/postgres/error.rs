@@ -128,14 +128,15 @@ fn classify_state(state: &SqlState) -> ErrorClass {
     }
 }
 
-/// Whether the connection, not the statement, is what failed: the library's own errors, and what a server says that is
+/// Whether the connection, not the statement, is what failed: the library's own errors, after which nobody knows what
+/// the server will say next, and what a server says that is
 /// going away (57P01 to 57P05) or has lost the connection (08).
 pub(super) fn is_connection_failure(error: &tokio_postgres::Error) -> bool {
     match error.code() {
         Some(state) => {
             state.code().starts_with("08") || state.code().starts_with("57P") || state.code() == "25P03"
         }
-        None => classify(error) != ErrorClass::Permanent,
+        None => true,
     }
 }
 

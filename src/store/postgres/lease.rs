@@ -50,9 +50,12 @@ impl<'p> Lease<'p> {
     ) -> Result<Vec<Vec<Row>>, PostgresError> {
         let connection = &mut *self.connection;
         connection.busy = true;
-        connection.in_transaction |= begin.is_some();
+        let mut sent = false;
         let work = async {
+            // A refusal here leaves a transaction as it is: neither begun nor ended.
             connection.prepare(queries).await?;
+            sent = true;
+            connection.in_transaction |= begin.is_some();
             count(&self.pool.counters.round_trips);
             connection.exchange(begin, queries, end).await
         };
@@ -71,7 +74,7 @@ impl<'p> Lease<'p> {
             }
         };
         self.settle(works);
-        if end.is_some() && works {
+        if sent && end.is_some() && works {
             // The server ends a transaction with its last command, failed or not.
             self.connection.in_transaction = false;
         }

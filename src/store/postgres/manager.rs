@@ -16,10 +16,7 @@ use super::connection::Connection;
 use super::error::{ErrorClass, PostgresError};
 use crate::context::TimeoutKind;
 
-/// How long a connection lives at most: servers and balancers change, and server processes grow.
-pub(super) const LIFETIME_MAX: Duration = Duration::from_secs(30 * 60);
-
-/// Part of [`LIFETIME_MAX`] that is random, so that connections made together do not end together.
+/// Part of a connection's life that is random, so that connections made together do not end together.
 const LIFETIME_JITTER: f64 = 0.2;
 
 /// What has happened in a pool since it was opened.
@@ -42,6 +39,8 @@ pub(super) struct Manager {
     pub connector: MakeRustlsConnect,
     /// For the whole of a connection's making.
     pub connect_limit: Duration,
+    /// Longest life of a connection.
+    pub lifetime_max: Duration,
     pub counters: Arc<Counters>,
 }
 
@@ -59,7 +58,7 @@ impl Manager {
         let (client, connection) = config.connect(self.connector.clone()).await?;
         // Its error, if it ends with one, is also that of every query that waits.
         let driver = tokio::spawn(async move { drop(connection.await) });
-        let lifetime = LIFETIME_MAX.mul_f64(1.0 - LIFETIME_JITTER * random_share());
+        let lifetime = self.lifetime_max.mul_f64(1.0 - LIFETIME_JITTER * random_share());
         Ok(Connection::new(
             client,
             driver.abort_handle(),

@@ -13,7 +13,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use super::connection::Query;
 use super::error::PostgresError;
 use super::lease::Lease;
-use super::manager::{ConnectFailure, Counters, Failures, LIFETIME_MAX, Manager, count};
+use super::manager::{ConnectFailure, Counters, Failures, Manager, count};
 use super::tls::{TlsError, connector};
 use super::url::PostgresUrl;
 use crate::resilience::{Breaker, BreakerState};
@@ -41,10 +41,18 @@ pub struct PoolSettings {
     pub acquire_limit: Duration,
     /// `IDLE_TIMEOUT_SECS`; `None`: idle connections are kept.
     pub idle_limit: Option<Duration>,
+    /// Longest life of a connection; the shortest is four fifths of it, at random, so that connections made together do
+    /// not end together. [`PoolSettings::LIFETIME_MAX`] unless a test wants to see it.
+    pub lifetime_max: Duration,
     /// For each statement, by the server; zero: none.
     pub statement_timeout: Duration,
     /// `TEST_BEFORE_ACQUIRE`: a round trip for each acquire.
     pub test_before_acquire: bool,
+}
+
+impl PoolSettings {
+    /// 30 minutes: servers and balancers change, and server processes grow.
+    pub const LIFETIME_MAX: Duration = Duration::from_secs(30 * 60);
 }
 
 /// What a pool is doing, and has done since it was opened.
@@ -107,6 +115,7 @@ impl Pool {
     pub fn open(name: &'static str, settings: PoolSettings) -> Result<Arc<Self>, TlsError> {
         let max = settings.connections_max.max(1);
         let acquire_limit = settings.acquire_limit.max(Duration::from_millis(1));
+        let lifetime_max = settings.lifetime_max.max(Duration::from_millis(1));
         let connector = connector(&settings.url)?;
         let counters = Arc::new(Counters::default());
         let failures = Arc::new(watch::Sender::new(None));
@@ -126,6 +135,7 @@ impl Pool {
             config,
             connector: connector.clone(),
             connect_limit: acquire_limit,
+            lifetime_max,
             counters: Arc::clone(&counters),
         };
         let minimum = settings.connections_min.min(max);
@@ -134,7 +144,7 @@ impl Pool {
             .min_idle((minimum > 0).then_some(minimum))
             .connection_timeout(acquire_limit)
             .idle_timeout(settings.idle_limit.filter(|limit| !limit.is_zero()))
-            .max_lifetime(LIFETIME_MAX)
+            .max_lifetime(lifetime_max)
             .retry_connection(false)
             .test_on_check_out(settings.test_before_acquire)
             .error_sink(Box::new(Failures(Arc::clone(&failures))))
