@@ -61,6 +61,8 @@ pub struct RawProject {
     pub cohorts: Vec<RawCohort>,
     /// Group type index and name.
     pub group_types: Vec<(i32, String)>,
+    /// The mapping could not be read, which is not the same as an empty one (`evaluation.md` 14.2).
+    pub group_types_failed: bool,
     /// Precomputed stages; absent: the engine builds the graph.
     pub evaluation_metadata: Option<EvaluationMetadata>,
     /// The remote-config document as JSON text, when the project has one.

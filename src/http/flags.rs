@@ -241,6 +241,7 @@ fn lookup_error(error: LookupError) -> HttpError {
         LookupError::Load(LoadError::Unavailable(_)) => HttpError::DatabaseUnavailable,
         LookupError::Load(LoadError::Timeout) => HttpError::DatabaseTimeout,
         LookupError::Load(LoadError::Corrupt(_)) => HttpError::DataUnreadable,
+        LookupError::Load(LoadError::Failed(_)) => HttpError::DatabaseError,
         LookupError::Load(LoadError::NotCached) => HttpError::CacheMissing,
     }
 }

@@ -68,6 +68,8 @@ pub enum RedisFailure {
     Tier(TierError),
     /// Its value cannot be read.
     Corrupt(ValueError),
+    /// Its text is not what the entry should hold.
+    Unusable,
 }
 
 /// Why the second tier had no value.
@@ -130,6 +132,7 @@ impl fmt::Display for Miss {
             RedisFailure::Absent => formatter.write_str("redis: absent")?,
             RedisFailure::Tier(error) => write!(formatter, "redis: {error}")?,
             RedisFailure::Corrupt(error) => write!(formatter, "redis: {error}")?,
+            RedisFailure::Unusable => formatter.write_str("redis: not this entry")?,
         }
         match &self.objects {
             ObjectFailure::Absent => formatter.write_str("; s3: absent"),
@@ -173,6 +176,23 @@ impl HyperCacheReader {
             Ok(hit) => return Ok(hit),
             Err(failure) => failure,
         };
+        match self.read_objects(key, known, &redis).await {
+            Ok((content, tag)) => Ok(Hit {
+                content,
+                source: Source::S3,
+                tag,
+                redis: Some(redis),
+            }),
+            Err(objects) => Err(Miss { redis, objects }),
+        }
+    }
+
+    /// The entry from the second tier alone, for a value of the first that turned out to be unusable. Not repaired.
+    ///
+    /// # Errors
+    /// When the second tier has no value in time.
+    pub async fn read_object(&self, key: &EntryKey, known: Option<u64>) -> Result<Hit, Miss> {
+        let redis = RedisFailure::Unusable;
         match self.read_objects(key, known, &redis).await {
             Ok((content, tag)) => Ok(Hit {
                 content,

@@ -1,17 +1,25 @@
 //! Immutable per-team state, how it is held and kept fresh, and the port that it is loaded through.
 //!
-//! `map.rs` answers requests; `flight.rs` loads each token once at a time; `follow.rs` hears of changes; `push.rs` knows how
+//! `map.rs` answers requests; `tiered.rs` loads a project, `flight.rs`
+//! loads each token once at a time; `follow.rs` hears of changes; `push.rs` knows how
 //! far announcements can be trusted.
 
+mod entry;
 mod flight;
 mod follow;
 mod held;
+mod inputs;
 mod map;
 mod negative;
 mod port;
 mod project;
 pub mod push;
+mod tiered;
+mod timed;
 
+pub use inputs::DatabaseInputs;
 pub use map::{LookupError, SnapshotMap, SnapshotSettings};
 pub use port::{BoxFuture, Changed, Changes, LoadError, Loaded, LoadedProject, ProjectSource, Validity};
 pub use project::{KnownInputs, ProjectSnapshot, Tags};
+pub use tiered::{ChangeFeed, TieredSettings, TieredSource};
+pub use timed::TimedCacheStats;

@@ -14,6 +14,7 @@ mod person;
 mod pool;
 mod project;
 mod run;
+mod source;
 mod watch;
 
 use std::path::{Path, PathBuf};
@@ -24,7 +25,6 @@ use tokio::sync::Notify;
 pub use crate::store::import::{ImportReport, ProjectReport};
 pub use import::ImportError;
 pub use cookieless::EmbeddedCookieless;
-pub use import::{ImportError, ImportReport, ProjectReport};
 pub use list::ProjectName;
 pub use open::OpenError;
 pub use run::run_import;

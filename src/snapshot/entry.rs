@@ -1,0 +1,135 @@
+//! One entry as a load wants it: parsed, or known to be what it was.
+
+use std::sync::Arc;
+
+use super::port::LoadError;
+use crate::hypercache::parse::ParseError;
+use crate::hypercache::reader::{Content, Hit, HyperCacheReader, Miss, RedisFailure, Source};
+use crate::hypercache::{EntryKey, TierError};
+
+/// A part of a project.
+#[derive(Debug)]
+pub(super) struct Part<T> {
+    pub payload: Payload<T>,
+    /// Identity of what it was read from.
+    pub tag: u64,
+    /// Came from a server that announces changes, absence included.
+    pub tracked: bool,
+}
+
+/// What a part says.
+#[derive(Debug)]
+pub(super) enum Payload<T> {
+    /// What it said before.
+    Unchanged,
+    /// This.
+    Value(T),
+}
+
+impl<T> Payload<T> {
+    pub fn into_value(self) -> Option<T> {
+        match self {
+            Self::Unchanged => None,
+            Self::Value(value) => Some(value),
+        }
+    }
+}
+
+impl<T: Default> Part<T> {
+    /// A part that is not there.
+    pub fn empty(tracked: bool) -> Self {
+        Self {
+            payload: Payload::Value(T::default()),
+            tag: 0,
+            tracked,
+        }
+    }
+}
+
+impl<T> Part<T> {
+    pub fn map<U>(self, to: impl FnOnce(T) -> U) -> Part<U> {
+        Part {
+            payload: match self.payload {
+                Payload::Unchanged => Payload::Unchanged,
+                Payload::Value(value) => Payload::Value(to(value)),
+            },
+            tag: self.tag,
+            tracked: self.tracked,
+        }
+    }
+}
+
+/// No tier has a readable value.
+#[derive(Debug)]
+pub(super) struct NoEntry {
+    /// Both tiers said that there is nothing.
+    pub is_definite: bool,
+    error: LoadError,
+}
+
+impl NoEntry {
+    pub fn into_error(self) -> LoadError {
+        self.error
+    }
+}
+
+/// Reads and parses entries.
+pub(super) struct TierReader(Arc<HyperCacheReader>);
+
+impl TierReader {
+    pub fn new(reader: Arc<HyperCacheReader>) -> Self {
+        Self(reader)
+    }
+
+    /// `Ok(None)` is the sentinel. A value of the first tier that does not parse counts as corrupt: the second is asked.
+    pub async fn read<T>(
+        &self,
+        key: &EntryKey,
+        known: Option<u64>,
+        parse: impl Fn(&str) -> Result<T, ParseError>,
+    ) -> Result<Option<Part<T>>, NoEntry> {
+        let hit = self.0.read(key, known).await.map_err(no_entry)?;
+        let from_redis = hit.source == Source::Redis;
+        match parsed(hit, &parse) {
+            Ok(part) => Ok(part),
+            Err(error) if from_redis => {
+                let below = self.0.read_object(key, known).await.map_err(no_entry)?;
+                parsed(below, &parse).map_err(|_| unreadable(&error))
+            }
+            Err(error) => Err(unreadable(&error)),
+        }
+    }
+}
+
+fn parsed<T>(hit: Hit, parse: impl Fn(&str) -> Result<T, ParseError>) -> Result<Option<Part<T>>, ParseError> {
+    let payload = match hit.content {
+        Content::Missing => return Ok(None),
+        Content::Unchanged => Payload::Unchanged,
+        Content::Text(text) => Payload::Value(parse(&text)?),
+    };
+    Ok(Some(Part {
+        payload,
+        tag: hit.tag,
+        tracked: hit.source == Source::Redis,
+    }))
+}
+
+fn unreadable(error: &ParseError) -> NoEntry {
+    NoEntry {
+        is_definite: false,
+        error: LoadError::Corrupt(error.to_string()),
+    }
+}
+
+fn no_entry(miss: Miss) -> NoEntry {
+    let error = match &miss.redis {
+        _ if miss.is_definite() => LoadError::NotCached,
+        RedisFailure::Tier(TierError::Timeout) => LoadError::Timeout,
+        RedisFailure::Corrupt(_) | RedisFailure::Unusable => LoadError::Corrupt(miss.to_string()),
+        _ => LoadError::Unavailable(miss.to_string()),
+    };
+    NoEntry {
+        is_definite: miss.is_definite(),
+        error,
+    }
+}
