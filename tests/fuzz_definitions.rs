@@ -13,7 +13,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use feature_flags::definition::document::parse;
-use feature_flags::snapshot::{ProjectSnapshot, ProjectSource};
+use feature_flags::snapshot::ProjectSnapshot;
 use feature_flags::store::embedded::{EmbeddedStore, ImportError};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
@@ -40,9 +40,7 @@ fn swallow(document: &[u8]) -> Option<usize> {
         .expect("a runtime");
     let mut compiled = 0;
     for project in runtime.block_on(store.projects()).expect("the store reads") {
-        let raw = runtime
-            .block_on(store.load(&project.token))
-            .expect("what was imported loads");
+        let raw = runtime.block_on(load::load(&store, &project.token));
         let snapshot = ProjectSnapshot::build(&raw.expect("the token is known"));
         compiled += snapshot.project.flags().len();
         let asked = json!({ "distinct_id": "somebody", "evaluation_runtime": "all", "groups": { "company": "acme" },

@@ -10,6 +10,7 @@ use feature_flags::snapshot::BoxFuture;
 use feature_flags::store::embedded::{EmbeddedCookieless, EmbeddedStore, ImportError, ProjectName};
 
 use super::Failure;
+use super::settings::tiered_settings;
 
 /// How long the watcher of changes waits after the store failed.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -65,7 +66,7 @@ impl Embedded {
             Box::pin(async move { store.ping().await.map_err(|error| error.to_string()) })
         };
         let stores = Stores {
-            projects: Arc::clone(&self.store) as _,
+            projects: self.store.project_source(&tiered_settings(config)) as _,
             persons: Arc::clone(&self.store) as _,
             cookieless: Arc::new(EmbeddedCookieless::default()),
             check: Box::new(check),

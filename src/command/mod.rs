@@ -5,6 +5,7 @@ mod embedded;
 mod import;
 mod serve;
 mod service;
+mod settings;
 
 use std::fmt;
 use std::process::ExitCode;

@@ -164,7 +164,10 @@ impl TieredSource {
             read.inputs = KnownInputs {
                 cohorts_apart: flags.cohorts.is_none() && flags.flags.iter().any(uses::cohorts),
                 group_types: flags.flags.iter().any(uses::groups)
-                    || flags.cohorts.as_ref().is_none_or(|cohorts| cohorts.iter().any(uses::cohort_groups)),
+                    || flags
+                        .cohorts
+                        .as_ref()
+                        .is_none_or(|cohorts| cohorts.iter().any(uses::cohort_groups)),
             };
         }
         self.read_inputs(id, &mut read).await;
@@ -183,7 +186,11 @@ impl TieredSource {
             Err(miss) => miss,
         };
         if self.skip_team_fallback {
-            return if miss.is_definite { Ok(None) } else { Err(miss.into_error()) };
+            return if miss.is_definite {
+                Ok(None)
+            } else {
+                Err(miss.into_error())
+            };
         }
         let Some(row) = self.database.team_by_token(token).await.map_err(database_error)? else {
             return Ok(None);
@@ -213,12 +220,20 @@ impl TieredSource {
 
     async fn flags(&self, team_id: i32, known: Option<Tags>) -> Result<Part<ParsedFlags>, LoadError> {
         let known = known.map(|tags| tags.flags);
-        match self.tiers.read(&EntryKey::Flags(team_id), known, parse_flags).await {
+        match self
+            .tiers
+            .read(&EntryKey::Flags(team_id), known, parse_flags)
+            .await
+        {
             Ok(Some(part)) => Ok(part),
             // The sentinel: a team without flags, and without anything that they could need.
             Ok(None) => Ok(Part::empty(true).map(|()| no_flags())),
             Err(_) => {
-                let rows = self.database.project_rows(team_id).await.map_err(database_error)?;
+                let rows = self
+                    .database
+                    .project_rows(team_id)
+                    .await
+                    .map_err(database_error)?;
                 match rows {
                     Some(rows) => self.built(&flags_payload(&rows), known, parse_flags),
                     None => Ok(Part::empty(false).map(|()| no_flags())),
@@ -377,9 +392,8 @@ mod uses {
     pub fn groups(flag: &RawFlag) -> bool {
         flag.filters.aggregation_group_type_index.is_some()
             || sets(flag).any(|set| matches!(set.aggregation_group_type_index, Some(Some(_))))
-            || properties(flag).any(|filter| {
-                filter.group_type_index.is_some() || filter.filter_type == FilterType::Group
-            })
+            || properties(flag)
+                .any(|filter| filter.group_type_index.is_some() || filter.filter_type == FilterType::Group)
     }
 
     /// Whether a cohort's definition could name a group type. Rare: looking at the text is enough.

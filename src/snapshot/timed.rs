@@ -103,7 +103,11 @@ impl<V> TimedCache<V> {
         }
         if weight <= self.weight_max {
             while state.weight + weight > self.weight_max {
-                let oldest = state.kept.iter().min_by_key(|(_, kept)| kept.used).map(|(team, _)| *team);
+                let oldest = state
+                    .kept
+                    .iter()
+                    .min_by_key(|(_, kept)| kept.used)
+                    .map(|(team, _)| *team);
                 let Some(gone) = oldest.and_then(|team| state.kept.remove(&team)) else {
                     break;
                 };
@@ -150,7 +154,9 @@ mod tests {
         cache.insert(1, "a", 7, 10, start);
         let later = cache.get(1, start + Duration::from_secs(299)).expect("kept");
         assert_eq!((later.tag, later.remaining), (7, Duration::from_secs(1)));
-        let due = cache.get(1, start + Duration::from_secs(400)).expect("better than nothing");
+        let due = cache
+            .get(1, start + Duration::from_secs(400))
+            .expect("better than nothing");
         assert!(due.remaining.is_zero());
         let stats = cache.stats();
         assert_eq!((stats.hits, stats.misses), (1, 1));

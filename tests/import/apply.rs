@@ -1,6 +1,6 @@
 //! What an import makes of sound documents.
 
-use feature_flags::snapshot::ProjectSource;
+use feature_flags::snapshot::TieredSettings;
 use feature_flags::store::embedded::SAMPLE_PROJECT;
 use feature_flags::store::import::ImportReport;
 use serde_json::{Value, json};
@@ -13,11 +13,7 @@ async fn the_sdk_fixture_loads_as_it_is() {
     let report = store.import(SDK_FIXTURE.as_bytes()).expect("sound");
     assert_eq!(report.warnings, []);
     assert_eq!((report.projects[0].team_id, report.projects[0].flags), (4242, 15));
-    let loaded = store
-        .load("phc_sdk_fixture_4242")
-        .await
-        .expect("answers")
-        .expect("exists");
+    let loaded = load(&store, "phc_sdk_fixture_4242").await.expect("exists");
     assert_eq!(loaded.flags.len(), 15);
     assert_eq!(loaded.malformed_flags, []);
     let fixture: Value = serde_json::from_str(SDK_FIXTURE).expect("JSON");
@@ -53,11 +49,7 @@ async fn the_sample_project_is_sound() {
     let store = store();
     let report = store.import(SAMPLE_PROJECT.as_bytes()).expect("sound");
     assert_eq!(report.warnings, []);
-    let loaded = store
-        .load("phc_sample_project")
-        .await
-        .expect("answers")
-        .expect("exists");
+    let loaded = load(&store, "phc_sample_project").await.expect("exists");
     assert_eq!(loaded.flags.len(), report.projects[0].flags);
 }
 
@@ -117,13 +109,14 @@ async fn five_hundred_projects_are_one_import() {
     let report = import(&store, &json!(documents));
     assert_eq!(report.projects.len(), 500);
     assert!(report.projects.iter().all(|project| project.definitions_changed));
-    let last = store
-        .load("phc_fixture_499")
-        .await
-        .expect("answers")
-        .expect("exists");
+    let last = load(&store, "phc_fixture_499").await.expect("exists");
     assert_eq!((last.team.id, last.flags.len()), (10_499, 15));
-    assert_eq!(store.changed().await.expect("answers").len(), 500);
+    assert_eq!(
+        changed(&*store.project_source(&TieredSettings::default()))
+            .await
+            .len(),
+        500
+    );
     // All of them share one personal API key.
     assert_eq!(
         rows(&store, "SELECT count(*) FROM posthog_personalapikey"),

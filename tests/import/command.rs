@@ -1,6 +1,5 @@
 //! The import command, run as a function.
 
-use feature_flags::snapshot::ProjectSource;
 use feature_flags::store::embedded::{EmbeddedStore, run_import};
 
 use crate::support::SDK_FIXTURE;
@@ -15,13 +14,7 @@ async fn a_sound_file_is_imported_with_code_0() {
     std::fs::write(&file, SDK_FIXTURE).expect("write");
     assert_eq!(run_import(file.to_str().expect("text"), &path), 0);
     let store = EmbeddedStore::open(&path).expect("opens");
-    assert!(
-        store
-            .load("phc_sdk_fixture_4242")
-            .await
-            .expect("answers")
-            .is_some()
-    );
+    assert!(load(&store, "phc_sdk_fixture_4242").await.is_some());
 }
 
 #[tokio::test]
@@ -43,11 +36,5 @@ async fn a_refused_or_absent_file_is_code_1() {
     let unwritable = directory.path().join("absent").join("store.sqlite");
     assert_eq!(run_import(file.to_str().expect("text"), &unwritable), 1);
     let store = EmbeddedStore::open(&path).expect("opens");
-    assert!(
-        store
-            .load("phc_sdk_fixture_4242")
-            .await
-            .expect("answers")
-            .is_none()
-    );
+    assert!(load(&store, "phc_sdk_fixture_4242").await.is_none());
 }

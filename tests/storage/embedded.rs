@@ -4,20 +4,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use feature_flags::context::PersonSource;
-use feature_flags::snapshot::ProjectSource;
+use feature_flags::snapshot::{ProjectSource, TieredSettings};
 use feature_flags::store::embedded::{EmbeddedStore, OpenError};
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
+use crate::load::{changed, load};
 use crate::suite::{self, Subject, TOKEN};
 
-impl Subject for EmbeddedStore {
-    fn projects(&self) -> &dyn ProjectSource {
-        self
+impl Subject for Arc<EmbeddedStore> {
+    fn projects(&self) -> Arc<dyn ProjectSource> {
+        self.project_source(&TieredSettings::default())
     }
 
     fn persons(&self) -> &dyn PersonSource {
-        self
+        &**self
     }
 
     fn seed(&self, document: &Value) {
@@ -31,7 +32,7 @@ macro_rules! suite {
         $(
             #[tokio::test]
             async fn $rule() {
-                suite::$rule(&EmbeddedStore::temporary().expect("store")).await;
+                suite::$rule(&Arc::new(EmbeddedStore::temporary().expect("store"))).await;
             }
         )*
     };
@@ -61,16 +62,12 @@ fn other_program(store: &EmbeddedStore) -> Connection {
 
 #[tokio::test]
 async fn a_malformed_flag_costs_only_itself() {
-    let store = EmbeddedStore::temporary().expect("store");
+    let store = Arc::new(EmbeddedStore::temporary().expect("store"));
     store.seed(&suite::project());
     let broken = r#"{"groups": [{"properties": [{"key": "a", "type": "galaxy"}]}]}"#;
     let sql = "UPDATE posthog_featureflag SET filters = ?1 WHERE key = 'steady-too'";
     other_program(&store).execute(sql, [broken]).expect("update");
-    let project = store
-        .load(TOKEN)
-        .await
-        .expect("the store answers")
-        .expect("the team exists");
+    let project = load(&store, TOKEN).await.expect("the team exists");
     assert_eq!(project.flags.len(), 3);
     assert_eq!(project.malformed_flags.len(), 1);
     let malformed = &project.malformed_flags[0];
@@ -80,15 +77,11 @@ async fn a_malformed_flag_costs_only_itself() {
 
 #[tokio::test]
 async fn a_malformed_cohort_stays_and_is_no_object() {
-    let store = EmbeddedStore::temporary().expect("store");
+    let store = Arc::new(EmbeddedStore::temporary().expect("store"));
     store.seed(&suite::project());
     let sql = "UPDATE posthog_cohort SET filters = '{' WHERE id = 73";
     other_program(&store).execute(sql, []).expect("update");
-    let project = store
-        .load(TOKEN)
-        .await
-        .expect("the store answers")
-        .expect("the team exists");
+    let project = load(&store, TOKEN).await.expect("the team exists");
     let cohort = project
         .cohorts
         .iter()
@@ -99,7 +92,7 @@ async fn a_malformed_cohort_stays_and_is_no_object() {
 
 #[tokio::test]
 async fn properties_that_are_no_object_count_as_empty() {
-    let store = EmbeddedStore::temporary().expect("store");
+    let store = Arc::new(EmbeddedStore::temporary().expect("store"));
     store.seed(&suite::project());
     other_program(&store)
         .execute("UPDATE posthog_person SET properties = '[1]'", [])
@@ -124,44 +117,44 @@ async fn an_import_by_another_process_is_heard_of() {
     let server = Arc::new(EmbeddedStore::temporary().expect("store"));
     let path = server.path().to_owned();
     // The future is polled before the import, and made anew after a first one was dropped.
-    drop(tokio::time::timeout(Duration::from_millis(1), server.changed()).await);
+    drop(tokio::time::timeout(Duration::from_millis(1), changed(&*server.projects())).await);
     let waiting = tokio::spawn({
         let server = Arc::clone(&server);
-        async move { server.changed().await }
+        async move { changed(&*server.projects()).await }
     });
-    let importer = EmbeddedStore::open(path).expect("the same file opens twice");
+    let importer = Arc::new(EmbeddedStore::open(path).expect("the same file opens twice"));
     importer.seed(&suite::project());
     let heard = tokio::time::timeout(Duration::from_secs(30), waiting)
         .await
         .expect("heard of in time");
-    assert_eq!(heard.expect("no panic").expect("the store answers"), [TOKEN]);
+    assert_eq!(heard.expect("no panic"), [TOKEN]);
 }
 
 #[tokio::test]
 async fn what_was_imported_before_opening_is_no_news() {
-    let first = EmbeddedStore::temporary().expect("store");
+    let first = Arc::new(EmbeddedStore::temporary().expect("store"));
     first.seed(&suite::project());
-    let second = EmbeddedStore::open(first.path()).expect("opens");
+    let second = Arc::new(EmbeddedStore::open(first.path()).expect("opens"));
     let mut changed = suite::project();
     changed["team"]["timezone"] = json!("UTC");
     second.seed(&json!({ "team": { "api_token": "phc_second" } }));
-    assert_eq!(second.changed().await.expect("the store answers"), ["phc_second"]);
+    assert_eq!(changed(&*second.projects()).await, ["phc_second"]);
     second.seed(&changed);
-    assert_eq!(second.changed().await.expect("the store answers"), [TOKEN]);
+    assert_eq!(changed(&*second.projects()).await, [TOKEN]);
 }
 
 #[tokio::test]
 async fn a_store_outlives_the_program() {
     let directory = tempfile::tempdir().expect("directory");
     let path = directory.path().join("store.sqlite");
-    EmbeddedStore::open(&path).expect("made").seed(&suite::project());
-    let again = EmbeddedStore::open(&path).expect("opened");
-    assert!(again.load(TOKEN).await.expect("the store answers").is_some());
+    Arc::new(EmbeddedStore::open(&path).expect("made")).seed(&suite::project());
+    let again = Arc::new(EmbeddedStore::open(&path).expect("opened"));
+    assert!(load(&again, TOKEN).await.is_some());
 }
 
 #[test]
 fn a_temporary_store_leaves_nothing_behind() {
-    let store = EmbeddedStore::temporary().expect("store");
+    let store = Arc::new(EmbeddedStore::temporary().expect("store"));
     let directory = store.path().parent().expect("a directory").to_owned();
     assert!(directory.exists());
     drop(store);

@@ -7,12 +7,16 @@ use feature_flags::context::{
 use feature_flags::definition::{RawFlag, RawProject};
 use feature_flags::resilience::RetryBudget;
 use feature_flags::snapshot::ProjectSource;
+use std::sync::Arc;
+
 use serde_json::{Map, Value, json};
+
+use crate::load::{changed, raw};
 
 /// A store under test, and how it is filled.
 pub trait Subject {
     /// Definitions.
-    fn projects(&self) -> &dyn ProjectSource;
+    fn projects(&self) -> Arc<dyn ProjectSource>;
     /// Persons.
     fn persons(&self) -> &dyn PersonSource;
     /// Stores a project document; panics if it is refused.
@@ -71,13 +75,13 @@ pub fn project() -> Value {
     })
 }
 
+async fn found(subject: &dyn Subject, token: &str) -> Option<RawProject> {
+    let loaded = subject.projects().load(token, None).await;
+    raw(loaded.expect("the store answers"))
+}
+
 async fn load(subject: &dyn Subject) -> RawProject {
-    subject
-        .projects()
-        .load(TOKEN)
-        .await
-        .expect("the store answers")
-        .expect("the team exists")
+    found(subject, TOKEN).await.expect("the team exists")
 }
 
 fn flag<'p>(project: &'p RawProject, key: &str) -> &'p RawFlag {
@@ -90,22 +94,8 @@ fn flag<'p>(project: &'p RawProject, key: &str) -> &'p RawFlag {
 
 pub async fn an_unknown_token_is_no_project(subject: &dyn Subject) {
     subject.seed(&project());
-    assert!(
-        subject
-            .projects()
-            .load("phc_unknown")
-            .await
-            .expect("the store answers")
-            .is_none()
-    );
-    assert!(
-        subject
-            .projects()
-            .load("")
-            .await
-            .expect("the store answers")
-            .is_none()
-    );
+    assert!(found(subject, "phc_unknown").await.is_none());
+    assert!(found(subject, "").await.is_none());
 }
 
 pub async fn a_project_is_loaded_whole(subject: &dyn Subject) {
@@ -372,10 +362,7 @@ pub async fn the_whole_protocol_holds(subject: &dyn Subject) {
 
 pub async fn only_definitions_are_news(subject: &dyn Subject) {
     subject.seed(&project());
-    assert_eq!(
-        subject.projects().changed().await.expect("the store answers"),
-        [TOKEN]
-    );
+    assert_eq!(changed(&*subject.projects()).await, [TOKEN]);
     write(subject, &["known", "anon"], "anon").await;
     // Seeded last, so that its token alone proves that the write was no news.
     let mut other = project();
@@ -383,8 +370,5 @@ pub async fn only_definitions_are_news(subject: &dyn Subject) {
     other["flags"] = json!([{ "key": "only", "filters": {} }]);
     other["cohorts"] = json!([]);
     subject.seed(&other);
-    assert_eq!(
-        subject.projects().changed().await.expect("the store answers"),
-        ["phc_other"]
-    );
+    assert_eq!(changed(&*subject.projects()).await, ["phc_other"]);
 }

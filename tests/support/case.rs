@@ -122,6 +122,7 @@ pub fn project(case: &Value) -> RawProject {
             .map(|cohort| serde_json::from_value::<RawCohort>(cohort.clone()).expect("golden cohorts parse"))
             .collect(),
         group_types: case
+        group_types_failed: false,
             .get("group_type_mapping")
             .and_then(Value::as_object)
             .into_iter()

@@ -9,7 +9,7 @@ use feature_flags::config::Config;
 use feature_flags::context::cookieless::CookielessStore;
 use feature_flags::http::{AppState, Clock, Stores};
 use feature_flags::server::{Drained, Server};
-use feature_flags::snapshot::BoxFuture;
+use feature_flags::snapshot::{BoxFuture, TieredSettings};
 use feature_flags::store::embedded::{EmbeddedCookieless, EmbeddedStore};
 use feature_flags::telemetry::StoreCheck;
 use tokio::runtime::Runtime;
@@ -83,7 +83,7 @@ impl Harness {
         let config = Config::read(&source).unwrap();
         let runtime = feature_flags::server::runtime::build(2).unwrap();
         let stores = Stores {
-            projects: Arc::clone(&embedded) as _,
+            projects: embedded.project_source(&TieredSettings::default()) as _,
             persons: embedded,
             cookieless,
             check: Box::new(store),

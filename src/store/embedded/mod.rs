@@ -5,8 +5,8 @@
 //! Definitions of a team carry a revision, which imports raise and requests never do, so that a
 //! running server hears of an import by any process.
 
-mod definitions;
 mod cookieless;
+mod definitions;
 mod import;
 mod list;
 mod open;
@@ -23,8 +23,8 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 
 pub use crate::store::import::{ImportReport, ProjectReport};
-pub use import::ImportError;
 pub use cookieless::EmbeddedCookieless;
+pub use import::ImportError;
 pub use list::ProjectName;
 pub use open::OpenError;
 pub use run::run_import;
