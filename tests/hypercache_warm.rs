@@ -10,8 +10,8 @@ use feature_flags::hypercache::reader::{Content, HyperCacheReader, ReaderLimits}
 use feature_flags::hypercache::value::{self, Compression};
 use feature_flags::hypercache::warm::{WarmOptions, WarmSummary, WarmTeams, Warmer};
 use feature_flags::hypercache::{
-    BoxFuture, DefinitionDatabase, EntryCache, EntryKey, EntryWrite, MemoryCache, NoObjects, ObjectStore,
-    ProjectRows, TeamSelection, TierError,
+    BoxFuture, DefinitionDatabase, EntryKey, EntryWrite, MemoryCache, NoObjects, ObjectStore, ProjectRows,
+    TeamSelection, TierError,
 };
 use feature_flags::store::embedded::{EmbeddedStore, SAMPLE_PROJECT};
 
@@ -169,6 +169,13 @@ async fn failures_are_collected_by_entry() {
             .iter()
             .all(|failure| failure.entry.is_some() && failure.team_id.is_some())
     );
+    // What only the first tier got is not taken for done.
+    let healed = Warmer {
+        objects: Arc::new(NoObjects),
+        ..warmer
+    };
+    let summary = run(&healed, WarmOptions::default()).await;
+    assert_eq!((summary.written, summary.failed), (3, 0), "{summary:?}");
 }
 
 #[tokio::test]
