@@ -4,8 +4,6 @@
 
 mod summary;
 mod team;
-#[cfg(test)]
-mod tests;
 
 use std::sync::Arc;
 

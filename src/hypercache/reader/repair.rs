@@ -8,6 +8,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::ReaderLimits;
+use crate::hypercache::json::Json;
 use crate::hypercache::value::{self, Compression};
 use crate::hypercache::{EntryCache, EntryKey, EntryWrite, etag};
 
@@ -49,7 +50,7 @@ impl Repairs {
             let Ok(text) = std::str::from_utf8(&object) else {
                 return;
             };
-            if sonic_rs::from_str::<serde::de::IgnoredAny>(text).is_err() {
+            if Json::parse(text, text.len()).is_err() {
                 return;
             }
             let stored_etag = key.entry().has_etag().then(|| etag(text));

@@ -158,8 +158,16 @@ impl<'a> TeamRun<'a> {
                 ttl: key.entry().ttl(),
                 tracked: true,
             };
-            self.warmer.cache.put(key, write).await?;
-            self.warmer.objects.put(key, Bytes::from(text)).await?;
+            self.warmer.cache.put(key, write.clone()).await?;
+            if let Err(error) = self.warmer.objects.put(key, Bytes::from(text)).await {
+                // The tiers differ now. So short a life makes the next run write again, ours or Django's hourly one.
+                let short = EntryWrite {
+                    ttl: REMAINING_MIN,
+                    ..write
+                };
+                let _ = self.warmer.cache.put(key, short).await;
+                return Err(error);
+            }
             Ok::<_, TierError>(true)
         };
         match written.await {

@@ -1,14 +1,19 @@
 //! Runs over the embedded database and memory.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::*;
-use crate::hypercache::build::flags_payload;
-use crate::hypercache::parse::{parse_flags, parse_team};
-use crate::hypercache::reader::{Content, HyperCacheReader, ReaderLimits};
-use crate::hypercache::value;
-use crate::hypercache::{EntryKey, EntryWrite, MemoryCache, NoObjects, ProjectRows};
-use crate::store::embedded::{EmbeddedStore, SAMPLE_PROJECT};
+use bytes::Bytes;
+use feature_flags::hypercache::build::flags_payload;
+use feature_flags::hypercache::parse::{parse_flags, parse_team};
+use feature_flags::hypercache::reader::{Content, HyperCacheReader, ReaderLimits};
+use feature_flags::hypercache::value::{self, Compression};
+use feature_flags::hypercache::warm::{WarmOptions, WarmSummary, WarmTeams, Warmer};
+use feature_flags::hypercache::{
+    BoxFuture, DefinitionDatabase, EntryKey, EntryWrite, MemoryCache, NoObjects, ObjectStore, ProjectRows,
+    TeamSelection, TierError,
+};
+use feature_flags::store::embedded::{EmbeddedStore, SAMPLE_PROJECT};
 
 fn warmer() -> Warmer {
     let store = EmbeddedStore::temporary().unwrap();
@@ -129,4 +134,68 @@ async fn an_emptied_mapping_does_not_replace_a_full_one() {
         "{summary:?}"
     );
     assert_eq!(warmer.cache.get(&key).await, Ok(Some(write.payload)));
+}
+
+/// A second tier that refuses every write.
+struct Refusing;
+
+impl ObjectStore for Refusing {
+    fn get<'a>(&'a self, _: &'a EntryKey) -> BoxFuture<'a, Result<Option<Bytes>, TierError>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
+    fn put<'a>(&'a self, _: &'a EntryKey, _: Bytes) -> BoxFuture<'a, Result<(), TierError>> {
+        Box::pin(std::future::ready(Err(TierError::Denied("no".to_owned()))))
+    }
+    fn delete<'a>(&'a self, _: &'a EntryKey) -> BoxFuture<'a, Result<(), TierError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
+
+#[tokio::test]
+async fn failures_are_collected_by_entry() {
+    let warmer = Warmer {
+        objects: Arc::new(Refusing),
+        ..warmer()
+    };
+    let summary = run(&warmer, WarmOptions::default()).await;
+    assert_eq!(
+        (summary.teams, summary.written, summary.failed),
+        (1, 0, 4),
+        "{summary:?}"
+    );
+    assert!(
+        summary
+            .failures
+            .iter()
+            .all(|failure| failure.entry.is_some() && failure.team_id.is_some())
+    );
+    // What only the first tier got is not taken for done.
+    let healed = Warmer {
+        objects: Arc::new(NoObjects),
+        ..warmer
+    };
+    let summary = run(&healed, WarmOptions::default()).await;
+    assert_eq!((summary.written, summary.failed), (3, 0), "{summary:?}");
+}
+
+#[tokio::test]
+async fn the_embedded_store_gives_settings_as_json() {
+    let store = EmbeddedStore::temporary().unwrap();
+    let document = r#"{"team": {"api_token": "phc_rows", "session_recording_sample_rate": "0.50", "surveys_opt_in": true,
+        "session_recording_trigger_match_type_config": "any", "session_recording_minimum_duration_milliseconds": 1,
+        "recording_domains": ["https://a.example"]}, "flags": []}"#;
+    store.import(document.as_bytes()).unwrap();
+    let team = store.team_by_token("phc_rows").await.unwrap().unwrap();
+    let text = feature_flags::hypercache::build::team_payload(&team);
+    for member in [
+        r#""session_recording_sample_rate": "0.50""#,
+        r#""surveys_opt_in": true"#,
+        r#""session_recording_trigger_match_type_config": "any""#,
+        r#""session_recording_minimum_duration_milliseconds": 1,"#,
+        r#""recording_domains": ["https://a.example"]"#,
+        r#""cookieless_server_hash_mode": 0"#,
+    ] {
+        assert!(text.contains(member), "{member} in {text}");
+    }
+    assert_eq!(store.team_by_token("phc_none").await, Ok(None));
 }
