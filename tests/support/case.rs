@@ -117,12 +117,12 @@ pub fn project(case: &Value) -> RawProject {
             .map(|flag| sonic_rs::from_str::<RawFlag>(&flag.to_string()).expect("golden flags parse"))
             .collect(),
         malformed_flags: Vec::new(),
+        group_types_failed: false,
         cohorts: list("cohorts")
             .iter()
             .map(|cohort| serde_json::from_value::<RawCohort>(cohort.clone()).expect("golden cohorts parse"))
             .collect(),
         group_types: case
-        group_types_failed: false,
             .get("group_type_mapping")
             .and_then(Value::as_object)
             .into_iter()
