@@ -163,3 +163,25 @@ async fn a_database_that_is_away_at_start_is_no_reason_not_to_open_pools() {
     outage.server.resume_from_stop();
     ping(&late.persons_reader).await.expect("asked again");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn callers_that_give_up_on_a_server_that_hangs_open_the_breaker() {
+    let outage = outage(|_| {}).await;
+    outage.server.signal("-STOP");
+    for _ in 0..10 {
+        // Sooner than any limit of the pool.
+        let asked = tokio::time::timeout(Duration::from_millis(700), outage.persons.facts(&person())).await;
+        // A connection that somebody asked for before may fail meanwhile, which is a failure too.
+        let answer = asked.unwrap_or(Err(GatherError::Timeout(TimeoutKind::PersonsDeadline)));
+        assert!(
+            matches!(answer, Err(GatherError::Timeout(_) | GatherError::Refused(_))),
+            "{answer:?}"
+        );
+        if outage.pool.breaker_state() != BreakerState::Closed {
+            break;
+        }
+    }
+    assert_eq!(outage.pool.breaker_state(), BreakerState::Open);
+    outage.server.signal("-CONT");
+    recovered(&outage, Duration::from_secs(6)).await;
+}

@@ -149,6 +149,12 @@ impl Server {
 
     /// Starts the server again on its data and port; returns when it accepts connections.
     pub fn resume_from_stop(&self) {
+        // Backends of a killed server notice its death by themselves; until the last has, a new one refuses to start.
+        let started = (0..100).any(|_| self.started());
+        assert!(started, "the server does not start");
+    }
+
+    fn started(&self) -> bool {
         let mut supervisor = Command::new("sh")
             .args(["-c", SUPERVISOR, "supervisor"])
             .arg(&self.directory)
@@ -173,7 +179,7 @@ impl Server {
             .stderr(Stdio::null())
             .spawn()
             .expect("sh starts");
-        let input = supervisor.stdin.take().expect("piped");
+        let mut input = supervisor.stdin.take().expect("piped");
         let mut lines = BufReader::new(supervisor.stdout.take().expect("piped")).lines();
         let pid = loop {
             let line = lines.next().expect("the server starts").expect("text");
@@ -188,6 +194,12 @@ impl Server {
                 .next()
                 .unwrap_or_else(|| panic!("the server ended: {seen}"))
                 .expect("text");
+            if line.contains("FATAL") && !line.contains("starting up") {
+                // The supervisor cleans up nothing that is wanted again.
+                let _ = input.write_all(b"keep\n");
+                let _ = supervisor.wait();
+                return false;
+            }
             if line.contains("ready to accept connections") {
                 break;
             }
@@ -200,6 +212,7 @@ impl Server {
             input,
             pid,
         });
+        true
     }
 
     /// SIGKILL to all of it; its data stay.

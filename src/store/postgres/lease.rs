@@ -3,7 +3,7 @@
 //! Every exchange is bounded in time. When a future is dropped in the middle of one, the connection is closed instead of
 //! being handed on with a stranger's answer on its way, and the server is asked to stop.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bb8::PooledConnection;
 use tokio_postgres::Row;
@@ -12,7 +12,7 @@ use super::connection::Query;
 use super::error::{PostgresError, is_connection_failure, is_stale_statement};
 use super::manager::{Manager, count};
 use super::pool::Pool;
-use crate::resilience::Permit;
+use super::trial::Trial;
 
 /// For asking the server to stop; it is best effort.
 const CANCEL_LIMIT: Duration = Duration::from_secs(1);
@@ -21,15 +21,15 @@ const CANCEL_LIMIT: Duration = Duration::from_secs(1);
 pub struct Lease<'p> {
     pool: &'p Pool,
     connection: PooledConnection<'p, Manager>,
-    permit: Option<Permit<'p>>,
+    trial: Trial<'p>,
 }
 
 impl<'p> Lease<'p> {
-    pub(super) fn new(pool: &'p Pool, connection: PooledConnection<'p, Manager>, permit: Permit<'p>) -> Self {
+    pub(super) fn new(pool: &'p Pool, connection: PooledConnection<'p, Manager>, trial: Trial<'p>) -> Self {
         Self {
             pool,
             connection,
-            permit: Some(permit),
+            trial,
         }
     }
 
@@ -51,6 +51,7 @@ impl<'p> Lease<'p> {
         let connection = &mut *self.connection;
         connection.busy = true;
         let mut sent = false;
+        self.trial.begin(self.pool.answer_limit);
         let work = async {
             // A refusal here leaves a transaction as it is: neither begun nor ended.
             connection.prepare(queries).await?;
@@ -61,7 +62,7 @@ impl<'p> Lease<'p> {
         };
         let answer = tokio::time::timeout(self.pool.answer_limit, work).await;
         let Ok(answer) = answer else {
-            self.settle(false);
+            self.trial.settle(false);
             return Err(PostgresError::AnswerTimeout);
         };
         self.connection.busy = false;
@@ -73,7 +74,7 @@ impl<'p> Lease<'p> {
                 !lost
             }
         };
-        self.settle(works);
+        self.trial.settle(works);
         if sent && end.is_some() && works {
             // The server ends a transaction with its last command, failed or not.
             self.connection.in_transaction = false;
@@ -86,21 +87,6 @@ impl<'p> Lease<'p> {
         if self.connection.in_transaction && !self.connection.broken {
             // Reported is the error that led here.
             let _ = self.exchange(None, &[], Some("ROLLBACK")).await;
-        }
-    }
-
-    /// Tells the breaker what the first exchange has shown, and later ones where they failed.
-    fn settle(&mut self, works: bool) {
-        let now = Instant::now();
-        match self.permit.take() {
-            Some(permit) if works => permit.succeeded(),
-            Some(permit) => permit.failed(now),
-            None if works => {}
-            None => {
-                if let Ok(permit) = self.pool.breaker.admit(now) {
-                    permit.failed(now);
-                }
-            }
         }
     }
 }

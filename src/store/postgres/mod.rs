@@ -20,6 +20,7 @@ mod rows;
 mod tables;
 mod timestamp;
 mod tls;
+mod trial;
 mod url;
 
 pub use definitions::PostgresDefinitions;

@@ -15,6 +15,7 @@ use super::error::PostgresError;
 use super::lease::Lease;
 use super::manager::{ConnectFailure, Counters, Failures, Manager, count};
 use super::tls::{TlsError, connector};
+use super::trial::Trial;
 use super::url::PostgresUrl;
 use crate::resilience::{Breaker, BreakerState};
 
@@ -87,6 +88,7 @@ pub struct Pool {
     name: &'static str,
     inner: bb8::Pool<Manager>,
     max: u32,
+    acquire_limit: Duration,
     waiting: AtomicU32,
     failures: Arc<watch::Sender<Option<ConnectFailure>>>,
     pub(super) breaker: Breaker,
@@ -153,6 +155,7 @@ impl Pool {
             name,
             inner,
             max,
+            acquire_limit,
             waiting: AtomicU32::new(0),
             failures,
             breaker: Breaker::new(name),
@@ -209,6 +212,8 @@ impl Pool {
             .admit(Instant::now())
             .map_err(PostgresError::Suspended)?;
         let place = Place::take(&self.waiting, self.max * (WAITERS_PER_CONNECTION + 1))?;
+        let mut trial = Trial::new(&self.breaker, permit);
+        trial.begin(self.acquire_limit);
         let mut failures = self.failures.subscribe();
         let mut get = std::pin::pin!(self.inner.get());
         let got = loop {
@@ -234,10 +239,11 @@ impl Pool {
         match got {
             Ok(connection) => {
                 count(&self.counters.acquires);
-                Ok(Lease::new(self, connection, permit))
+                trial.pause();
+                Ok(Lease::new(self, connection, trial))
             }
             Err(error) => {
-                permit.failed(Instant::now());
+                trial.settle(false);
                 Err(error)
             }
         }
