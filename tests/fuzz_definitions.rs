@@ -6,6 +6,8 @@
 
 #[path = "support/case.rs"]
 mod case;
+#[path = "support/load.rs"]
+mod load;
 #[path = "reference/mod.rs"]
 mod reference;
 
