@@ -1,0 +1,25 @@
+//! Redis: the first tier of the entries, notice of their changes, and the state of cookieless identities.
+//!
+//! `endpoint.rs` is one server, `client.rs` a primary with its replica, `mode.rs` the choice between shared and dedicated
+//! Redis, `tracking.rs` the pushes. Constructors take plain values: nothing here knows the settings.
+
+mod backoff;
+mod client;
+mod cookieless;
+mod endpoint;
+mod entries;
+mod error;
+mod mode;
+mod queue;
+mod tracking;
+mod url;
+
+pub use client::{COOKIELESS, Client, ClientNames, ClientUrls, DEDICATED, ReaderWithoutWriter, SHARED};
+pub use cookieless::{CookielessStore, SALT_TTL, SaltError};
+pub use endpoint::{Endpoint, EndpointSettings, EndpointState};
+pub use entries::RedisEntries;
+pub use error::RedisError;
+pub use mode::{Mode, Route, Server};
+pub use queue::{ChangeQueue, Changes};
+pub use tracking::{Tracker, TrackingSettings};
+pub use url::ServerUrl;
