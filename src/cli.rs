@@ -12,6 +12,7 @@ pub enum Command {
     Dev(Dev),
     Import(Import),
     Serve,
+    Warm(Warm),
     Help(&'static str),
     Version,
 }
@@ -31,8 +32,21 @@ pub struct Dev {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Import {
     pub document: Document,
-    /// SQLite file.
-    pub store: PathBuf,
+    /// SQLite file; `None`: PostgreSQL, and then the entries in Redis and S3.
+    pub store: Option<PathBuf>,
+}
+
+/// Arguments of `warm`.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Warm {
+    /// These teams; empty: all.
+    pub teams: Vec<i32>,
+    /// Teams at the same time.
+    pub concurrency: usize,
+    /// Compare, but write nothing.
+    pub dry_run: bool,
+    /// Write what looks unchanged too.
+    pub force: bool,
 }
 
 /// Where a project document is read from.
@@ -42,8 +56,8 @@ pub enum Document {
     StandardInput,
 }
 
-/// Where `import` writes when it is not told, and where `dev --store` would look for it.
-const DEFAULT_STORE: &str = "feature-flags.sqlite";
+/// Teams that `warm` builds at the same time.
+const WARM_CONCURRENCY: usize = 4;
 
 const HELP: &str = "\
 Feature flag evaluation server for PostHog SDKs.
@@ -52,8 +66,9 @@ Usage: feature-flags <COMMAND> [OPTIONS]
 
 Commands:
   dev      Serve from one SQLite file, with a sample project; nothing to install
-  import   Load a project document into a SQLite file
-  serve    Serve from PostgreSQL, Redis and S3 (not built into this version)
+  serve    Serve from the Redis, S3 and PostgreSQL of a running PostHog
+  warm     Build cache entries from PostgreSQL into Redis and S3
+  import   Load a project document into a SQLite file, or into PostgreSQL
 
 Options:
   -h, --help      This text; 'feature-flags <COMMAND> --help' says more
@@ -82,8 +97,8 @@ Ends on SIGINT (Ctrl-C) or SIGTERM once requests in flight are answered; a secon
 ";
 
 const IMPORT_HELP: &str = "\
-Load a project document (team, flags, cohorts, persons, groups) into a SQLite file.
-All or nothing: every error is reported with its place, and then nothing has changed.
+Load a project document (team, flags, cohorts, persons, groups) into PostgreSQL and build its cache entries,
+or into a SQLite file. All or nothing: every error is reported with its place, and then nothing has changed.
 
 Usage: feature-flags import [OPTIONS] <FILE | ->
 
@@ -91,17 +106,37 @@ Arguments:
   FILE           A JSON object, an array of objects, or one object a line; '-' reads standard input
 
 Options:
-  --store FILE   SQLite file to write to, made if absent   [default: feature-flags.sqlite]
+  --store FILE   SQLite file to write to, made if absent
+                 [default: PostgreSQL, Redis and S3 of the variables that 'serve' reads]
   -h, --help     This text
 ";
 
 const SERVE_HELP: &str = "\
-Serve from PostgreSQL, Redis and S3.
+Serve from the Redis, S3 and PostgreSQL of a running PostHog.
 
 Usage: feature-flags serve
 
-Connected storage is not built into this version: the command names the variables that it would read
-and ends with status 2. 'feature-flags dev' serves from one SQLite file.
+Everything is set by variables: REDIS_URL, READ_DATABASE_URL, WRITE_DATABASE_URL, PERSONS_READ_DATABASE_URL,
+PERSONS_WRITE_DATABASE_URL, OBJECT_STORAGE_BUCKET, OBJECT_STORAGE_ENDPOINT, ADDRESS and others; the README lists them.
+What cannot be reached at start is named once and retried; the service starts all the same.
+Ends on SIGINT (Ctrl-C) or SIGTERM once requests in flight are answered; a second signal ends at once.
+";
+
+const WARM_HELP: &str = "\
+Build the cache entries of teams (flags, definitions, team, configuration) from PostgreSQL into Redis and S3,
+as Django would. Entries that are as they should be are left alone.
+
+Usage: feature-flags warm <--team ID ... | --all> [OPTIONS]
+
+Options:
+  --team ID          One team; may be given several times
+  --all              Every team
+  --concurrency N    Teams at the same time                                        [default: 4]
+  --dry-run          Say what would be written, and write nothing
+  --force            Write entries that look unchanged too
+  -h, --help         This text
+
+Exit status: 1 when some entry failed; a second run does what is left.
 ";
 
 /// Reads the arguments; the first is the program.
@@ -114,6 +149,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, l
             Some("dev") => dev(parser),
             Some("import") => import(parser),
             Some("serve") => serve(parser),
+            Some("warm") => warm(parser),
             Some("help") => Ok(Command::Help(HELP)),
             _ => Err(format!("no command {name:?}").into()),
         },
@@ -137,10 +173,10 @@ fn dev(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error> {
 
 fn import(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error> {
     let mut document = None;
-    let mut store = PathBuf::from(DEFAULT_STORE);
+    let mut store = None;
     while let Some(argument) = parser.next()? {
         match argument {
-            Long("store") => store = parser.value()?.into(),
+            Long("store") => store = Some(parser.value()?.into()),
             Short('h') | Long("help") => return Ok(Command::Help(IMPORT_HELP)),
             Value(path) if document.is_none() => {
                 document = Some(if path == "-" {
@@ -156,6 +192,34 @@ fn import(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error> {
     Ok(Command::Import(Import { document, store }))
 }
 
+fn warm(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error> {
+    let mut warm = Warm {
+        teams: Vec::new(),
+        concurrency: WARM_CONCURRENCY,
+        dry_run: false,
+        force: false,
+    };
+    let mut all = false;
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Long("team") => warm.teams.push(parser.value()?.parse()?),
+            Long("all") => all = true,
+            Long("concurrency") => warm.concurrency = parser.value()?.parse()?,
+            Long("dry-run") => warm.dry_run = true,
+            Long("force") => warm.force = true,
+            Short('h') | Long("help") => return Ok(Command::Help(WARM_HELP)),
+            other => return Err(other.unexpected()),
+        }
+    }
+    if all == !warm.teams.is_empty() {
+        return Err("warm needs either --team ID or --all".into());
+    }
+    if warm.concurrency == 0 {
+        return Err("--concurrency must be at least 1".into());
+    }
+    Ok(Command::Warm(warm))
+}
+
 fn serve(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error> {
     match parser.next()? {
         None => Ok(Command::Serve),
@@ -166,7 +230,7 @@ fn serve(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Command, Dev, Document, Import, parse};
+    use super::{Command, Dev, Document, Import, Warm, parse};
 
     fn parsed(arguments: &[&str]) -> Result<Command, String> {
         let all = std::iter::once("feature-flags").chain(arguments.iter().copied());
@@ -196,11 +260,27 @@ mod tests {
     fn import_needs_exactly_one_document() {
         let expected = Import {
             document: Document::StandardInput,
-            store: "feature-flags.sqlite".into(),
+            store: None,
         };
         assert_eq!(parsed(&["import", "-"]), Ok(Command::Import(expected)));
         assert!(parsed(&["import"]).unwrap_err().contains("FILE"));
         assert!(parsed(&["import", "a", "b"]).is_err());
+    }
+
+    #[test]
+    fn warm_needs_teams_or_all_of_them() {
+        let expected = Warm {
+            teams: vec![7, 9],
+            concurrency: 2,
+            dry_run: true,
+            force: false,
+        };
+        let arguments = ["warm", "--team", "7", "--team=9", "--concurrency", "2", "--dry-run"];
+        assert_eq!(parsed(&arguments), Ok(Command::Warm(expected)));
+        assert!(matches!(parsed(&["warm", "--all"]), Ok(Command::Warm(_))));
+        for wrong in [&["warm"][..], &["warm", "--all", "--team", "1"], &["warm", "--all", "--concurrency", "0"]] {
+            assert!(parsed(wrong).is_err(), "{wrong:?}");
+        }
     }
 
     #[test]

@@ -232,9 +232,10 @@ fn whole_requests() {
     let state = AppState::new(
         &config,
         Stores {
-            projects: Arc::clone(&store) as _,
+            projects: store.project_source(&feature_flags::snapshot::TieredSettings::default()) as _,
             persons: store,
             cookieless: Arc::new(EmbeddedCookieless::default()),
+            retries: Arc::default(),
             check: Box::new(|| -> BoxFuture<'static, Result<(), String>> { Box::pin(async { Ok(()) }) }),
         },
     );

@@ -122,6 +122,7 @@ const RULES: &[Rule] = &[
             "engine",
             "evaluation",
             "limit",
+            "resilience",
             "snapshot",
             "telemetry",
             "wire",

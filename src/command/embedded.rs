@@ -69,6 +69,7 @@ impl Embedded {
             projects: self.store.project_source(&tiered_settings(config)) as _,
             persons: Arc::clone(&self.store) as _,
             cookieless: Arc::new(EmbeddedCookieless::default()),
+            retries: Arc::default(),
             check: Box::new(check),
         };
         let state = Arc::new(AppState::new(config, stores));

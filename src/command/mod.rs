@@ -1,11 +1,14 @@
 //! The commands: start-up wiring and exit codes.
 
+mod connected;
 mod dev;
 mod embedded;
 mod import;
+mod monitors;
 mod serve;
 mod service;
 mod settings;
+mod warm;
 
 use std::fmt;
 use std::process::ExitCode;
@@ -34,11 +37,9 @@ impl Failure {
 pub fn run(command: Command) -> ExitCode {
     let result = match command {
         Command::Dev(arguments) => dev::run(&arguments),
-        Command::Import(arguments) => Ok(import::run(&arguments)),
-        Command::Serve => {
-            eprint!("{}", serve::explanation());
-            return ExitCode::from(USAGE);
-        }
+        Command::Import(arguments) => import::run(&arguments),
+        Command::Serve => serve::run(),
+        Command::Warm(arguments) => warm::run(&arguments),
         Command::Help(text) => {
             print!("{text}");
             Ok(ExitCode::SUCCESS)

@@ -1,34 +1,51 @@
-//! `serve`: connected storage, which this version does not have.
+//! `serve`: the service of a running PostHog, on its Redis, S3 and PostgreSQL.
 
-use feature_flags::config::{DatabaseSettings, ObjectStorageSettings, RedisSettings};
+use std::process::ExitCode;
 
-/// What is missing, and which variables it would read.
-pub fn explanation() -> String {
-    let mut text = String::from(
-        "feature-flags: serve needs PostgreSQL, Redis and S3, and connected storage is not built into this \
-         version.\nUse 'feature-flags dev --store FILE' to serve from one SQLite file.\n\
-         It would read these variables:\n",
-    );
-    let stores = [
-        DatabaseSettings::VARIABLES,
-        RedisSettings::VARIABLES,
-        ObjectStorageSettings::VARIABLES,
-    ];
-    for variable in stores.into_iter().flatten() {
-        text.push_str("  ");
-        text.push_str(variable.name);
-        text.push('\n');
+use feature_flags::config::{Config, Environment};
+use feature_flags::server::{Server, runtime};
+
+use super::{Failure, connected, monitors, service};
+
+/// Serves until told to stop.
+///
+/// # Errors
+/// When a setting cannot be used, the address cannot be listened on, or, with `EXIT_WHEN_DEPENDENCY_UNAVAILABLE`, a
+/// dependency is away.
+pub fn run() -> Result<ExitCode, Failure> {
+    let config = Config::read(&Environment).map_err(|error| Failure::new(error.to_string()))?;
+    for warning in config.warnings() {
+        eprintln!("warning: {warning}");
     }
-    text
+    let runtime = runtime::build(config.server.worker_threads)
+        .map_err(|error| Failure::context("cannot start threads", error))?;
+    let result = runtime.block_on(serve(&config));
+    // Nothing that still runs is owed an end: requests have been drained, or a second signal came.
+    runtime.shutdown_background();
+    result
 }
 
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn the_variables_of_every_store_are_named() {
-        let text = super::explanation();
-        for name in ["WRITE_DATABASE_URL", "REDIS_URL", "OBJECT_STORAGE_BUCKET"] {
-            assert!(text.contains(name), "{name}");
+async fn serve(config: &Config) -> Result<ExitCode, Failure> {
+    let server = Server::bind(&config.server).await.map_err(|error| {
+        let address = config.server.address;
+        Failure::context(format_args!("cannot listen on {address}"), error)
+    })?;
+    let address = server
+        .local_addr()
+        .map_err(|error| Failure::context("cannot read the address", error))?;
+    let signals = service::signals()?;
+    let connected = connected::open(config)?;
+    println!("feature-flags listening on http://{address}");
+    println!("entries: {}", connected.sources());
+    if config.server.exit_when_dependency_unavailable {
+        if !connected::report(&connected).await {
+            return Err(Failure::new("a dependency is away"));
         }
+    } else {
+        // Requests that need nothing of what is away are answered meanwhile.
+        monitors::report_later(&connected);
     }
+    let app = connected::app_state(config, &connected);
+    monitors::start(config, &connected);
+    Ok(service::serve(server, app, signals).await)
 }

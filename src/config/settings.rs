@@ -312,8 +312,8 @@ settings! {
             "seconds for which identify counts are kept";
         salt_ttl: Duration = "COOKIELESS_SALT_TTL_SECONDS", "345600", seconds(1, 31536000),
             "seconds for which a day's salt is kept";
-        redis_host: String = "COOKIELESS_REDIS_HOST", "localhost", text,
-            "host of the Redis that holds salts";
+        redis_host: Option<String> = "COOKIELESS_REDIS_HOST", "", optional_text,
+            "host of the Redis that holds salts; empty: REDIS_URL";
         redis_port: u16 = "COOKIELESS_REDIS_PORT", "6379", between(1, 65535),
             "its port";
     }

@@ -34,6 +34,7 @@ use crate::context::cookieless::{Cookieless, CookielessStore};
 use crate::engine::ContinuityLookups;
 use crate::evaluation::{EvaluationPool, EvaluationSettings};
 use crate::limit::ConcurrencyLimit;
+use crate::resilience::RetryBudget;
 use crate::snapshot::{ProjectSource, SnapshotMap, SnapshotSettings};
 use crate::telemetry::{Heartbeat, ReadinessGate, StoreCheck};
 use crate::wire::query::FlagsQuery;
@@ -72,6 +73,8 @@ pub struct Stores {
     pub persons: Arc<dyn PersonSource>,
     /// Salts and identify counts.
     pub cookieless: Arc<dyn CookielessStore>,
+    /// The process's budget for second attempts.
+    pub retries: Arc<RetryBudget>,
     /// What the readiness probe asks.
     pub check: Box<dyn StoreCheck>,
 }
@@ -96,7 +99,7 @@ impl AppState {
                 config.cookieless.force_stateless,
                 config.cookieless.salt_ttl,
             ),
-            evaluation: evaluation_settings(config),
+            evaluation: evaluation_settings(config, stores.retries),
             clock: Clock::default(),
         }
     }
@@ -127,7 +130,7 @@ fn snapshot_settings(config: &Config) -> SnapshotSettings {
     }
 }
 
-fn evaluation_settings(config: &Config) -> EvaluationSettings {
+fn evaluation_settings(config: &Config, retry_budget: Arc<RetryBudget>) -> EvaluationSettings {
     let settings = &config.evaluation;
     EvaluationSettings {
         continuity_lookups: if config.continuity.optimize_lookups {
@@ -137,7 +140,7 @@ fn evaluation_settings(config: &Config) -> EvaluationSettings {
         },
         skip_writes: config.continuity.skip_writes,
         persons_deadline: config.concurrency.persons_deadline,
-        retry_budget: Arc::default(),
+        retry_budget,
         pool: EvaluationPool::new(
             settings.parallel_threshold,
             settings.parallel_requests_max,

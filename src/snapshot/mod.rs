@@ -21,5 +21,6 @@ pub use inputs::DatabaseInputs;
 pub use map::{LookupError, SnapshotMap, SnapshotSettings};
 pub use port::{BoxFuture, Changed, Changes, LoadError, Loaded, LoadedProject, ProjectSource, Validity};
 pub use project::{KnownInputs, ProjectSnapshot, Tags};
+pub use push::{Epochs, PushClock};
 pub use tiered::{ChangeFeed, TieredSettings, TieredSource};
 pub use timed::TimedCacheStats;

@@ -77,7 +77,7 @@ impl PushClock {
         let mut epochs = [0; SERVERS_MAX];
         for (epoch, server) in epochs.iter_mut().zip(&self.servers) {
             *epoch = server.epoch.load(Ordering::Acquire);
-            if *epoch % 2 == 0 {
+            if epoch.is_multiple_of(2) {
                 return None;
             }
         }
@@ -111,27 +111,33 @@ impl PushClock {
         }
     }
 
-    /// Tracking of a server has begun. `asked`: before the server was told to track.
-    pub fn begin(&self, server: usize, asked: Instant) {
+    /// Tracking of a server has begun; `asked`: before the server was told to track. The number of the epoch, which goes on
+    /// when it had begun already. To be called by the server's one task.
+    pub fn begin(&self, server: usize, asked: Instant) -> u64 {
         let Some(state) = self.servers.get(server) else {
-            return;
+            return 0;
         };
-        let epoch = state.epoch.load(Ordering::Relaxed);
-        if epoch % 2 == 0 {
+        let mut epoch = state.epoch.load(Ordering::Relaxed);
+        if epoch.is_multiple_of(2) {
             let proven = state.proven_ms.load(Ordering::Relaxed);
             state.proven_before_ms.store(proven, Ordering::Release);
-            state.epoch.store(epoch + 1, Ordering::Release);
+            epoch += 1;
+            state.epoch.store(epoch, Ordering::Release);
             state.proven_ms.store(self.milliseconds(asked), Ordering::Release);
         }
+        epoch
     }
 
-    /// The server answered a question that was asked at this moment.
-    pub fn prove(&self, server: usize, asked: Instant) {
-        let Some(state) = self.servers.get(server) else {
-            return;
-        };
-        if state.epoch.load(Ordering::Relaxed) % 2 == 1 {
-            state.proven_ms.store(self.milliseconds(asked), Ordering::Release);
+    /// Every change up to the moment at which a question was asked has been heard of. Ignored when the epoch has ended.
+    pub fn prove(&self, server: usize, epoch: u64, asked: Instant) {
+        if let Some(state) = self.servers.get(server)
+            && epoch % 2 == 1
+            && state.epoch.load(Ordering::Acquire) == epoch
+        {
+            // A new epoch can begin in between; it began later than this proof, so the larger of the two stays right.
+            state
+                .proven_ms
+                .fetch_max(self.milliseconds(asked), Ordering::AcqRel);
         }
     }
 
@@ -143,6 +149,15 @@ impl PushClock {
         let epoch = state.epoch.load(Ordering::Relaxed);
         if epoch % 2 == 1 {
             state.epoch.store(epoch + 1, Ordering::Release);
+        }
+    }
+
+    /// The time up to which every change since `epochs` has been heard of; `None` when one of them has ended.
+    #[must_use]
+    pub fn fresh_until(&self, epochs: Epochs) -> Option<Instant> {
+        match self.standing(epochs) {
+            Standing::Proven(until) => self.started.checked_add(Duration::from_millis(until)),
+            Standing::Lost(_) => None,
         }
     }
 
@@ -172,21 +187,21 @@ mod tests {
     fn a_proof_holds_while_the_epoch_lasts() {
         let clock = PushClock::new(2);
         let at = |ms| clock.started + Duration::from_millis(ms);
-        clock.begin(0, at(100));
+        let zero = clock.begin(0, at(100));
         assert_eq!(clock.epochs(), None, "one server is not tracked");
-        clock.begin(1, at(200));
+        let one = clock.begin(1, at(200));
         let epochs = clock.epochs().expect("both are");
         assert_eq!(clock.standing(epochs), Standing::Proven(100));
-        clock.prove(0, at(900));
+        clock.prove(0, zero, at(900));
         assert_eq!(
             clock.standing(epochs),
             Standing::Proven(200),
             "the weaker one counts"
         );
-        clock.prove(1, at(800));
+        clock.prove(1, one, at(800));
         clock.end(1);
         assert_eq!(clock.standing(epochs), Standing::Lost(800));
-        clock.prove(1, at(1000));
+        clock.prove(1, one, at(1000));
         clock.begin(1, at(2000));
         assert_eq!(
             clock.standing(epochs),

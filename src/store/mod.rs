@@ -1,6 +1,8 @@
 //! Adapters: the only place that knows database clients. They implement the ports of `hypercache`, `snapshot` and `context`.
 
+pub mod connected;
 pub mod embedded;
 pub mod import;
 pub mod postgres;
+pub mod redis;
 pub mod s3;

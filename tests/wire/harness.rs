@@ -86,6 +86,7 @@ impl Harness {
             projects: embedded.project_source(&TieredSettings::default()) as _,
             persons: embedded,
             cookieless,
+            retries: Arc::default(),
             check: Box::new(store),
         };
         let mut app = AppState::new(&config, stores);

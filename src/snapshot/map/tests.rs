@@ -328,7 +328,7 @@ async fn when_a_refresh_fails_the_old_snapshot_is_served_without_waiting() {
 async fn what_is_tracked_stays_fresh_without_a_load_until_tracking_is_lost() {
     let source = Source::new(100);
     source.set("a", Ok(1));
-    source.clock.begin(0, std::time::Instant::now());
+    let epoch = source.clock.begin(0, std::time::Instant::now());
     *source.validity.lock().unwrap() = Validity {
         epochs: source.clock.epochs(),
         recheck_after: None,
@@ -341,7 +341,7 @@ async fn what_is_tracked_stays_fresh_without_a_load_until_tracking_is_lost() {
     map.get_or_load("a").await.unwrap();
     let until = std::time::Instant::now() + Duration::from_millis(60);
     while std::time::Instant::now() < until {
-        source.clock.prove(0, std::time::Instant::now());
+        source.clock.prove(0, epoch, std::time::Instant::now());
         assert!(map.get("a").is_some());
         tokio::task::yield_now().await;
     }

@@ -48,8 +48,8 @@ impl Watch {
 
 impl Watch {
     fn proven(&self, asked: Instant) {
-        self.clock.begin(0, asked);
-        self.clock.prove(0, asked);
+        let epoch = self.clock.begin(0, asked);
+        self.clock.prove(0, epoch, asked);
     }
 }
 

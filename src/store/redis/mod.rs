@@ -6,9 +6,11 @@
 mod backoff;
 mod client;
 mod cookieless;
+mod cookieless_port;
 mod endpoint;
 mod entries;
 mod error;
+mod feed;
 mod mode;
 mod queue;
 mod tracking;

@@ -1,0 +1,156 @@
+//! The one place where commands meet the stores of a running PostHog.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use feature_flags::config::{Config, Secret};
+use feature_flags::http::{AppState, Stores};
+use feature_flags::snapshot::BoxFuture;
+use feature_flags::store::connected::{Connected, ConnectedSettings, RedisServers, check_pools};
+use feature_flags::store::postgres::{PoolSettings, PoolsSettings, PostgresUrl};
+use feature_flags::store::redis::EndpointSettings;
+use feature_flags::store::s3::S3Settings;
+
+use super::Failure;
+use super::monitors::say;
+use super::settings::tiered_settings;
+
+/// How long a dependency has to answer at start before it counts as away.
+pub const REPORT_LIMIT: Duration = Duration::from_secs(3);
+
+/// How long the follower of changes waits after its feed failed.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Opens the stores that the settings name.
+///
+/// # Errors
+/// When a setting cannot be meant.
+pub fn open(config: &Config) -> Result<Connected, Failure> {
+    let connected = Connected::open(settings(config)?).map_err(|error| Failure::new(error.to_string()))?;
+    for warning in connected.warnings() {
+        eprintln!("warning: {warning}");
+    }
+    Ok(connected)
+}
+
+/// Says once what cannot be reached. `true`: everything can.
+pub async fn report(connected: &Connected) -> bool {
+    let mut complete = true;
+    for source in connected.ask(REPORT_LIMIT).await {
+        complete &= source.problem.is_none();
+        say(&source);
+    }
+    complete
+}
+
+/// State of a process that serves from these stores, following changes of their entries.
+pub fn app_state(config: &Config, connected: &Connected) -> Arc<AppState> {
+    let pools = connected.pools().clone();
+    let check = move || -> BoxFuture<'static, Result<(), String>> {
+        let pools = pools.clone();
+        Box::pin(async move { check_pools(&pools).await })
+    };
+    let stores = Stores {
+        projects: connected.projects(),
+        persons: connected.persons(),
+        cookieless: connected.cookieless(),
+        retries: connected.retries(),
+        check: Box::new(check),
+    };
+    let state = Arc::new(AppState::new(config, stores));
+    tokio::spawn(Arc::clone(&state.snapshots).follow_changes(RETRY_AFTER));
+    state
+}
+
+fn settings(config: &Config) -> Result<ConnectedSettings, Failure> {
+    let redis = &config.redis;
+    let text = |secret: &Option<Secret>| secret.as_ref().map(|secret| secret.expose().to_owned());
+    let endpoint = EndpointSettings {
+        response_timeout: redis.response_timeout,
+        connection_timeout: redis.connection_timeout,
+        ..EndpointSettings::default()
+    };
+    let cookieless = &config.cookieless;
+    Ok(ConnectedSettings {
+        redis: RedisServers {
+            url: redis.url.expose().to_owned(),
+            reader_url: text(&redis.reader_url),
+            flags_url: text(&redis.flags_url),
+            flags_reader_url: text(&redis.flags_reader_url),
+            flags_enabled: redis.flags_enabled,
+            definitions_dedicated: redis.definitions_dedicated_enabled,
+            endpoint,
+            compression: redis.compression_enabled,
+        },
+        cookieless_url: cookieless
+            .redis_host
+            .as_ref()
+            .map(|host| format!("redis://{host}:{}/", cookieless.redis_port)),
+        objects: S3Settings {
+            bucket: config.object_storage.bucket.clone(),
+            region: config.object_storage.region.clone(),
+            endpoint: config.object_storage.endpoint.clone(),
+        },
+        pools: pools(config)?,
+        tiers: tiered_settings(config),
+        repair_ttl: config.snapshot.read_repair_ttl,
+        skip_writes: config.continuity.skip_writes,
+        heartbeat: config.snapshot.soft_ttl / 2,
+    })
+}
+
+fn pools(config: &Config) -> Result<PoolsSettings, Failure> {
+    let database = &config.database;
+    let pool = |variable: &str, url: &Secret, statement: Option<Duration>, connections_min: u32| {
+        let url = PostgresUrl::parse(url.expose())
+            .map_err(|error| Failure::context(variable, error))?;
+        Ok::<_, Failure>(PoolSettings {
+            url,
+            connections_max: database.connections_max,
+            connections_min: connections_min.min(database.connections_max),
+            acquire_limit: database.acquire_timeout,
+            idle_limit: database.idle_timeout,
+            lifetime_max: PoolSettings::LIFETIME_MAX,
+            statement_timeout: statement.unwrap_or_default(),
+            test_before_acquire: database.test_before_acquire,
+        })
+    };
+    let reader_statement = database.persons_reader_statement_timeout;
+    let writer_statement = database.writer_statement_timeout;
+    // Routing is on when a persons URL is set; the other one then stands for both.
+    let persons = match (&database.persons_read_url, &database.persons_write_url) {
+        (None, None) => None,
+        (read, write) => {
+            let read_url = read.as_ref().or(write.as_ref()).unwrap_or(&database.read_url);
+            let write_url = write.as_ref().or(read.as_ref()).unwrap_or(&database.write_url);
+            let reader = pool(
+                "PERSONS_READ_DATABASE_URL",
+                read_url,
+                reader_statement,
+                database.persons_reader_connections_min,
+            )?;
+            let writer = pool(
+                "PERSONS_WRITE_DATABASE_URL",
+                write_url,
+                writer_statement,
+                database.persons_writer_connections_min,
+            )?;
+            Some((reader, writer))
+        }
+    };
+    Ok(PoolsSettings {
+        non_persons_reader: pool(
+            "READ_DATABASE_URL",
+            &database.read_url,
+            database.non_persons_reader_statement_timeout,
+            database.non_persons_reader_connections_min,
+        )?,
+        non_persons_writer: pool(
+            "WRITE_DATABASE_URL",
+            &database.write_url,
+            writer_statement,
+            database.non_persons_writer_connections_min,
+        )?,
+        persons,
+    })
+}
