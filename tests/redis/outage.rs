@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use feature_flags::resilience::{BreakerState, RetryBudget};
 use feature_flags::store::redis::{
-    Client, ClientNames, ClientUrls, CookielessStore, EndpointSettings, EndpointState, RedisError, SaltError,
+    Client, ClientNames, ClientUrls, CookielessStore, Endpoint, EndpointSettings, EndpointState, RedisError,
+    SaltError, ServerUrl,
 };
 use redis::cmd;
 
@@ -57,6 +58,7 @@ async fn reads_move_to_the_primary_while_the_replica_is_away() {
         assert_eq!(client.read::<String>(&get).await.as_deref(), Ok("value"));
     }
     // The breaker is open and the connection given up: no more waiting.
+    assert_eq!(client.reader().breaker(), BreakerState::Open);
     let start = Instant::now();
     assert_eq!(client.read::<String>(&get).await.as_deref(), Ok("value"));
     assert!(start.elapsed() < LIMIT, "{:?}", start.elapsed());
@@ -97,6 +99,30 @@ async fn nothing_waits_for_a_connection_and_it_comes_back_by_itself() {
         .await
         .expect("watched");
     assert_eq!(client.write::<String>(&cmd("PING")).await.as_deref(), Ok("PONG"));
+}
+
+#[tokio::test]
+async fn commands_beyond_the_bound_are_refused_at_once() {
+    let servers = Servers::start(&["redis"]);
+    let settings = EndpointSettings {
+        in_flight_max: 1,
+        ..EndpointSettings::default()
+    };
+    let url = ServerUrl::parse(&servers.url("redis")).expect("url");
+    let endpoint = Endpoint::start("redis", url, settings);
+    assert_eq!(endpoint.first_attempt().await, EndpointState::Connected);
+    servers.command("pause redis");
+    let ping = cmd("PING");
+    let refused = async {
+        let start = Instant::now();
+        (endpoint.query::<()>(&ping).await, start.elapsed())
+    };
+    let (first, (second, took)) = tokio::join!(biased; endpoint.query::<()>(&ping), refused);
+    assert_eq!(first, Err(RedisError::Timeout));
+    assert!(matches!(second, Err(RedisError::Unavailable(_))), "{second:?}");
+    assert!(took < LIMIT, "{took:?}");
+    servers.command("resume redis");
+    until("a free place", async || endpoint.query::<()>(&ping).await.ok()).await;
 }
 
 #[tokio::test]
