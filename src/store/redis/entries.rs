@@ -219,7 +219,7 @@ async fn put(client: &Client, key: &EntryKey, write: &EntryWrite) -> Result<(), 
             .arg(lifetime_ms),
         None => both.cmd("DEL").arg(key.redis_etag()),
     };
-    client.transaction::<()>(&mut both.ignore()).await?;
+    client.transaction::<()>(both.ignore()).await?;
     if write.tracked
         && let Some(set) = key.entry().expiry_set()
     {

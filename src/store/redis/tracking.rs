@@ -2,7 +2,8 @@
 //!
 //! One connection of its own a server. Redis answers a command after the invalidations of everything that it did before it
 //! read that command, so a reply proves the time at which its command was sent. A replica is proven only as far as it is
-//! current itself: one without its primary proves nothing.
+//! current itself: one without its primary proves nothing, and one that lags delivers late (Redis 7 holds the stream back
+//! for up to a second after a full synchronisation).
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

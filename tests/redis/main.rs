@@ -1,0 +1,8 @@
+//! The Redis store against real servers that die, hang and come back.
+
+mod entries;
+mod outage;
+#[path = "../support/servers.rs"]
+mod servers;
+mod setup;
+mod tracking;
