@@ -275,10 +275,22 @@ mod tests {
             dry_run: true,
             force: false,
         };
-        let arguments = ["warm", "--team", "7", "--team=9", "--concurrency", "2", "--dry-run"];
+        let arguments = [
+            "warm",
+            "--team",
+            "7",
+            "--team=9",
+            "--concurrency",
+            "2",
+            "--dry-run",
+        ];
         assert_eq!(parsed(&arguments), Ok(Command::Warm(expected)));
         assert!(matches!(parsed(&["warm", "--all"]), Ok(Command::Warm(_))));
-        for wrong in [&["warm"][..], &["warm", "--all", "--team", "1"], &["warm", "--all", "--concurrency", "0"]] {
+        for wrong in [
+            &["warm"][..],
+            &["warm", "--all", "--team", "1"],
+            &["warm", "--all", "--concurrency", "0"],
+        ] {
             assert!(parsed(wrong).is_err(), "{wrong:?}");
         }
     }

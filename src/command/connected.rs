@@ -102,8 +102,7 @@ fn settings(config: &Config) -> Result<ConnectedSettings, Failure> {
 fn pools(config: &Config) -> Result<PoolsSettings, Failure> {
     let database = &config.database;
     let pool = |variable: &str, url: &Secret, statement: Option<Duration>, connections_min: u32| {
-        let url = PostgresUrl::parse(url.expose())
-            .map_err(|error| Failure::context(variable, error))?;
+        let url = PostgresUrl::parse(url.expose()).map_err(|error| Failure::context(variable, error))?;
         Ok::<_, Failure>(PoolSettings {
             url,
             connections_max: database.connections_max,

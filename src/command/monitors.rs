@@ -18,7 +18,10 @@ pub fn report_later(connected: &Connected) {
 /// Prints a dependency that cannot be used.
 pub fn say(report: &SourceReport) {
     if let Some(problem) = &report.problem {
-        eprintln!("warning: {} cannot be used, it will be retried: {problem}", report.source);
+        eprintln!(
+            "warning: {} cannot be used, it will be retried: {problem}",
+            report.source
+        );
     }
 }
 
@@ -35,7 +38,10 @@ fn watch_client(client: &Arc<Client>) {
         let (name, mut state) = (endpoint.name(), endpoint.watch());
         tokio::spawn(async move {
             // The start has its own report.
-            let mut away = matches!(*state.borrow_and_update(), EndpointState::Connecting | EndpointState::Failed(_));
+            let mut away = matches!(
+                *state.borrow_and_update(),
+                EndpointState::Connecting | EndpointState::Failed(_)
+            );
             while state.changed().await.is_ok() {
                 let now = state.borrow_and_update().clone();
                 match now {
@@ -67,7 +73,10 @@ fn watch_pools(config: &Config, connected: &Connected) {
                 let stats = pool.stats();
                 if f64::from(stats.active) >= limit * f64::from(stats.max) {
                     let (name, active, max) = (pool.name(), stats.active, stats.max);
-                    eprintln!("warning: pool {name}: {active} of {max} connections in use, {} waiting", stats.waiting);
+                    eprintln!(
+                        "warning: pool {name}: {active} of {max} connections in use, {} waiting",
+                        stats.waiting
+                    );
                 }
             }
         }
@@ -88,7 +97,13 @@ fn watch_caches(config: &Config, connected: &Connected) {
             let (cohorts, types) = (source.inputs().cohort_stats(), source.inputs().group_type_stats());
             eprintln!(
                 "debug: cohort cache: {} teams, {} bytes, {} hits, {} misses; group types: {} teams, {} hits, {} misses",
-                cohorts.entries, cohorts.weight, cohorts.hits, cohorts.misses, types.entries, types.hits, types.misses
+                cohorts.entries,
+                cohorts.weight,
+                cohorts.hits,
+                cohorts.misses,
+                types.entries,
+                types.hits,
+                types.misses
             );
         }
     });

@@ -50,14 +50,22 @@ pub fn run(arguments: &Warm) -> Result<ExitCode, Failure> {
         eprintln!("team {team}: {entry}: {}", failure.error);
     }
     println!("{}", line(&summary, arguments.dry_run));
-    Ok(if summary.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if summary.failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 /// Builds the entries of these teams, with progress on standard error.
 ///
 /// # Errors
 /// When the teams cannot be listed.
-pub async fn warm(connected: &Connected, teams: WarmTeams, options: WarmOptions) -> Result<WarmSummary, Failure> {
+pub async fn warm(
+    connected: &Connected,
+    teams: WarmTeams,
+    options: WarmOptions,
+) -> Result<WarmSummary, Failure> {
     // Writes do not wait for a connection, so the first attempt is waited for here.
     for client in connected.clients() {
         let _ = tokio::time::timeout(CONNECT_LIMIT, client.writer().first_attempt()).await;
@@ -65,7 +73,9 @@ pub async fn warm(connected: &Connected, teams: WarmTeams, options: WarmOptions)
     let mut progress = Progress::new();
     let summary = connected
         .warmer()
-        .run(teams, options, &mut |done, total, failed| progress.show(done, total, failed))
+        .run(teams, options, &mut |done, total, failed| {
+            progress.show(done, total, failed)
+        })
         .await
         .map_err(|error| Failure::context("cannot list the teams", error));
     progress.end();

@@ -106,6 +106,15 @@ pub fn optional_milliseconds(most: u64) -> impl FnOnce(&str) -> Result<Option<Du
     }
 }
 
+/// Seconds up to a bound; 0 means "never".
+pub fn optional_seconds(most: u64) -> impl FnOnce(&str) -> Result<Option<Duration>, Expected> {
+    move |value| {
+        let limit = between(0, most)(value)
+            .map_err(|_| Expected::from(format!("seconds from 1 to {most}, or 0 for never")))?;
+        Ok((limit > 0).then(|| Duration::from_secs(limit)))
+    }
+}
+
 /// An address and port to listen on.
 ///
 /// # Errors

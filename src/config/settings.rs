@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use super::parse::{
     between, boolean, milliseconds, optional_milliseconds, optional_postgres_url, optional_redis_url,
-    optional_text, path, positive, postgres_url, redis_url, seconds, service_mode, socket_address, text,
+    optional_seconds, optional_text, path, positive, postgres_url, redis_url, seconds, service_mode,
+    socket_address, text,
 };
 use super::reader::Reader;
 use super::{Secret, TeamRates, TeamSet, Variable};
@@ -96,8 +97,8 @@ settings! {
             "requests in the flag handlers at once; more wait";
         request_timeout: Duration = "REQUEST_TIMEOUT_MS", "4500", milliseconds(1, 600000),
             "milliseconds for a request on a flag route; then 503";
-        persons_deadline: Duration = "PERSONS_DB_DEADLINE_MS", "2500", milliseconds(1, 600000),
-            "milliseconds for all person reads of a request";
+        persons_deadline: Duration = "PERSONS_DB_DEADLINE_MS", "2500", milliseconds(0, 600000),
+            "milliseconds for all person reads and writes of a request; 0: only the request's own limit";
     }
 }
 
@@ -246,8 +247,8 @@ settings! {
             "connections kept open, persons database";
         acquire_timeout: Duration = "ACQUIRE_TIMEOUT_SECS", "5", seconds(1, 600),
             "seconds that a query waits for a connection";
-        idle_timeout: Duration = "IDLE_TIMEOUT_SECS", "300", seconds(1, 86400),
-            "seconds after which an idle connection is closed";
+        idle_timeout: Option<Duration> = "IDLE_TIMEOUT_SECS", "300", optional_seconds(86400),
+            "seconds after which an idle connection is closed; 0: never";
         test_before_acquire: bool = "TEST_BEFORE_ACQUIRE", "true", boolean,
             "test a connection before it is used; costs a round trip";
         non_persons_reader_statement_timeout: Option<Duration> = "NON_PERSONS_READER_STATEMENT_TIMEOUT_MS", "2000", optional_milliseconds(600_000),

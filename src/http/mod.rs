@@ -130,6 +130,17 @@ fn snapshot_settings(config: &Config) -> SnapshotSettings {
     }
 }
 
+/// The budget of `storage.md` 5.6: its own, or what the request's limit leaves, with half a second to answer in.
+fn persons_deadline(config: &Config) -> Duration {
+    const TO_ANSWER: Duration = Duration::from_millis(500);
+    let request = config.concurrency.request_timeout;
+    let left = request.saturating_sub(TO_ANSWER).max(request / 2);
+    match config.concurrency.persons_deadline {
+        Duration::ZERO => left,
+        own => own.min(left),
+    }
+}
+
 fn evaluation_settings(config: &Config, retry_budget: Arc<RetryBudget>) -> EvaluationSettings {
     let settings = &config.evaluation;
     EvaluationSettings {
@@ -139,7 +150,7 @@ fn evaluation_settings(config: &Config, retry_budget: Arc<RetryBudget>) -> Evalu
             ContinuityLookups::Always
         },
         skip_writes: config.continuity.skip_writes,
-        persons_deadline: config.concurrency.persons_deadline,
+        persons_deadline: persons_deadline(config),
         retry_budget,
         pool: EvaluationPool::new(
             settings.parallel_threshold,

@@ -1,6 +1,7 @@
 //! One entry as a load wants it: parsed, or known to be what it was.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::port::LoadError;
 use crate::hypercache::parse::ParseError;
@@ -15,6 +16,8 @@ pub(super) struct Part<T> {
     pub tag: u64,
     /// Came from a server that announces changes, absence included.
     pub tracked: bool,
+    /// To be read again after this time in any case.
+    pub recheck_after: Option<Duration>,
 }
 
 /// What a part says.
@@ -42,6 +45,7 @@ impl<T: Default> Part<T> {
             payload: Payload::Value(T::default()),
             tag: 0,
             tracked,
+            recheck_after: None,
         }
     }
 }
@@ -55,6 +59,7 @@ impl<T> Part<T> {
             },
             tag: self.tag,
             tracked: self.tracked,
+            recheck_after: self.recheck_after,
         }
     }
 }
@@ -64,6 +69,8 @@ impl<T> Part<T> {
 pub(super) struct NoEntry {
     /// Both tiers said that there is nothing.
     pub is_definite: bool,
+    /// The first tier said so, whatever became of the second.
+    pub is_announced: bool,
     error: LoadError,
 }
 
@@ -111,12 +118,14 @@ fn parsed<T>(hit: Hit, parse: impl Fn(&str) -> Result<T, ParseError>) -> Result<
         payload,
         tag: hit.tag,
         tracked: hit.source == Source::Redis,
+        recheck_after: None,
     }))
 }
 
 fn unreadable(error: &ParseError) -> NoEntry {
     NoEntry {
         is_definite: false,
+        is_announced: false,
         error: LoadError::Corrupt(error.to_string()),
     }
 }
@@ -130,6 +139,7 @@ fn no_entry(miss: Miss) -> NoEntry {
     };
     NoEntry {
         is_definite: miss.is_definite(),
+        is_announced: miss.redis == RedisFailure::Absent,
         error,
     }
 }

@@ -20,6 +20,9 @@ use crate::hypercache::{DatabaseError, DefinitionDatabase, EntryKey};
 /// How soon inputs are read again that could not be read this time.
 const FAILED_RECHECK: Duration = Duration::from_secs(1);
 
+/// How soon a configuration is looked for again whose second tier gave no answer.
+const CONFIG_RECHECK: Duration = Duration::from_secs(30);
+
 /// Where announcements of changes come from.
 pub trait ChangeFeed: Send + Sync {
     /// Waits for the next changes. Cancel safe.
@@ -152,7 +155,7 @@ impl TieredSource {
             },
             inputs: known.map(|known| known.inputs).unwrap_or_default(),
             tracked: team.tracked && flags.tracked && config.tracked,
-            recheck_after: None,
+            recheck_after: config.recheck_after,
             team: team.payload,
             flags: flags.payload,
             config: config.payload,
@@ -212,7 +215,12 @@ impl TieredSource {
             match self.tiers.read(&key, known.map(|tags| tags.config), parse).await {
                 Ok(Some(part)) => part,
                 Ok(None) => Part::empty(true),
-                Err(miss) => Part::empty(miss.is_definite),
+                Err(miss) if miss.is_definite => Part::empty(true),
+                // Redis announces when it gets one; that the second tier is away is no reason to ask all the time.
+                Err(miss) => Part {
+                    recheck_after: miss.is_announced.then_some(CONFIG_RECHECK),
+                    ..Part::empty(miss.is_announced)
+                },
             }
         };
         tokio::join!(self.flags(team_id, known), config)
@@ -259,6 +267,7 @@ impl TieredSource {
             payload,
             tag,
             tracked: false,
+            recheck_after: None,
         })
     }
 

@@ -12,9 +12,9 @@ use super::redis::{
     RedisEntries, RedisError, SHARED, Tracker, TrackingSettings,
 };
 use super::s3::{S3Settings, S3Store};
+use crate::hypercache::BoxFuture;
 use crate::hypercache::reader::{HyperCacheReader, ReaderLimits};
 use crate::hypercache::value::Compression;
-use crate::hypercache::BoxFuture;
 use crate::hypercache::warm::Warmer;
 use crate::resilience::RetryBudget;
 use crate::snapshot::push::PushClock;
@@ -93,6 +93,7 @@ pub struct SourceReport {
 
 /// Open stores.
 pub struct Connected {
+    shared: Arc<Client>,
     clients: Vec<Arc<Client>>,
     entries: Arc<RedisEntries>,
     objects: Arc<S3Store>,
@@ -116,11 +117,15 @@ impl Connected {
         let retries = Arc::new(RetryBudget::default());
         let mut warnings = Vec::new();
         let servers = &settings.redis;
-        let client = |names, urls| {
-            Arc::new(Client::start(names, urls, servers.endpoint, Arc::clone(&retries)))
-        };
-        let shared = urls("REDIS_URL", Some(&servers.url), servers.reader_url.as_deref(), &mut warnings)?
-            .map(|urls| client(SHARED, urls));
+        let client =
+            |names, urls| Arc::new(Client::start(names, urls, servers.endpoint, Arc::clone(&retries)));
+        let shared = urls(
+            "REDIS_URL",
+            Some(&servers.url),
+            servers.reader_url.as_deref(),
+            &mut warnings,
+        )?
+        .map(|urls| client(SHARED, urls));
         let Some(shared) = shared else {
             let error = RedisError::Unavailable("no URL".into());
             return Err(ConnectError::Redis("REDIS_URL", error));
@@ -132,8 +137,13 @@ impl Connected {
             &mut warnings,
         )?
         .map(|urls| client(DEDICATED, urls));
-        let cookieless = urls("COOKIELESS_REDIS_HOST", settings.cookieless_url.as_deref(), None, &mut warnings)?
-            .map(|urls| client(COOKIELESS, urls));
+        let cookieless = urls(
+            "COOKIELESS_REDIS_HOST",
+            settings.cookieless_url.as_deref(),
+            None,
+            &mut warnings,
+        )?
+        .map(|urls| client(COOKIELESS, urls));
         let mut clients = vec![Arc::clone(&shared)];
         clients.extend(dedicated.iter().chain(&cookieless).cloned());
 
@@ -167,7 +177,11 @@ impl Connected {
         let limits = ReaderLimits {
             repair_ttl: settings.repair_ttl,
             skip_writes: settings.skip_writes,
-            compression: if servers.compression { Compression::Zstd } else { Compression::Off },
+            compression: if servers.compression {
+                Compression::Zstd
+            } else {
+                Compression::Off
+            },
             ..ReaderLimits::default()
         };
         let reader = HyperCacheReader::new(Arc::clone(&entries) as _, Arc::clone(&objects) as _, limits);
@@ -182,7 +196,11 @@ impl Connected {
                 Arc::clone(&pools.persons_reader),
                 Arc::clone(&pools.persons_writer),
             )),
-            cookieless: Arc::new(CookielessStore::new(cookieless.unwrap_or(shared), !settings.skip_writes)),
+            cookieless: Arc::new(CookielessStore::new(
+                cookieless.unwrap_or_else(|| Arc::clone(&shared)),
+                !settings.skip_writes,
+            )),
+            shared,
             clients,
             entries,
             objects,
@@ -231,6 +249,12 @@ impl Connected {
         &self.clients
     }
 
+    /// The shared Redis.
+    #[must_use]
+    pub fn shared(&self) -> &Client {
+        &self.shared
+    }
+
     /// Settings that are not used, and why.
     #[must_use]
     pub fn warnings(&self) -> &[String] {
@@ -276,9 +300,11 @@ impl Connected {
                 asked.push(ask_endpoint(Arc::clone(client), true, limit));
             }
         }
-        for pool in self.pools.distinct().cloned() {
-            let name = pool.name();
-            asked.push(ask(name, limit, async move { ping(&pool).await.map_err(|error| error.to_string()) }));
+        for pool in self.pools.distinct() {
+            let (pool, name) = (Arc::clone(pool), pool.name());
+            asked.push(ask(name, limit, async move {
+                ping(&pool).await.map_err(|error| error.to_string())
+            }));
         }
         let objects = Arc::clone(&self.objects);
         asked.push(ask("s3", limit, async move {
@@ -289,7 +315,11 @@ impl Connected {
 }
 
 fn ask_endpoint(client: Arc<Client>, reader: bool, limit: Duration) -> BoxFuture<'static, SourceReport> {
-    let name = if reader { client.reader().name() } else { client.writer().name() };
+    let name = if reader {
+        client.reader().name()
+    } else {
+        client.writer().name()
+    };
     ask(name, limit, async move {
         let endpoint = if reader { client.reader() } else { client.writer() };
         match endpoint.first_attempt().await {
@@ -326,12 +356,19 @@ pub async fn check_pools(pools: &Pools) -> Result<(), String> {
         answer.err().map(|error| format!("{}: {error}", pool.name()))
     });
     let failed: Vec<String> = together(asked.collect()).await.into_iter().flatten().collect();
-    if failed.is_empty() { Ok(()) } else { Err(failed.join("; ")) }
+    if failed.is_empty() {
+        Ok(())
+    } else {
+        Err(failed.join("; "))
+    }
 }
 
 /// Runs a few futures at the same time, in one task, and keeps their order.
 async fn together<F: Future>(futures: Vec<F>) -> Vec<F::Output> {
-    let mut running: Vec<_> = futures.into_iter().map(|future| (Box::pin(future), None)).collect();
+    let mut running: Vec<_> = futures
+        .into_iter()
+        .map(|future| (Box::pin(future), None))
+        .collect();
     std::future::poll_fn(|context| {
         let mut pending = false;
         for (future, output) in &mut running {
@@ -342,7 +379,11 @@ async fn together<F: Future>(futures: Vec<F>) -> Vec<F::Output> {
                 }
             }
         }
-        if pending { std::task::Poll::Pending } else { std::task::Poll::Ready(()) }
+        if pending {
+            std::task::Poll::Pending
+        } else {
+            std::task::Poll::Ready(())
+        }
     })
     .await;
     running.into_iter().filter_map(|(_, output)| output).collect()

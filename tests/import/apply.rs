@@ -5,6 +5,7 @@ use feature_flags::store::embedded::SAMPLE_PROJECT;
 use feature_flags::store::import::ImportReport;
 use serde_json::{Value, json};
 
+use crate::load::{changed, load};
 use crate::support::{New, SDK_FIXTURE, import, on_every_store, project, rows, store, warnings};
 
 #[tokio::test]

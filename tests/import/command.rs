@@ -1,7 +1,10 @@
 //! The import command, run as a function.
 
+use std::sync::Arc;
+
 use feature_flags::store::embedded::{EmbeddedStore, run_import};
 
+use crate::load::load;
 use crate::support::SDK_FIXTURE;
 
 #[tokio::test]
@@ -13,7 +16,7 @@ async fn a_sound_file_is_imported_with_code_0() {
     );
     std::fs::write(&file, SDK_FIXTURE).expect("write");
     assert_eq!(run_import(file.to_str().expect("text"), &path), 0);
-    let store = EmbeddedStore::open(&path).expect("opens");
+    let store = Arc::new(EmbeddedStore::open(&path).expect("opens"));
     assert!(load(&store, "phc_sdk_fixture_4242").await.is_some());
 }
 
@@ -35,6 +38,6 @@ async fn a_refused_or_absent_file_is_code_1() {
     assert_eq!(run_import("/absent/project.json", &path), 1);
     let unwritable = directory.path().join("absent").join("store.sqlite");
     assert_eq!(run_import(file.to_str().expect("text"), &unwritable), 1);
-    let store = EmbeddedStore::open(&path).expect("opens");
+    let store = Arc::new(EmbeddedStore::open(&path).expect("opens"));
     assert!(load(&store, "phc_sdk_fixture_4242").await.is_none());
 }

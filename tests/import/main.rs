@@ -4,6 +4,8 @@ mod apply;
 mod command;
 mod crash;
 mod database;
+#[path = "../support/load.rs"]
+mod load;
 mod postgres;
 mod refuse;
 #[path = "../support/servers.rs"]

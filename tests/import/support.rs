@@ -5,6 +5,8 @@ use feature_flags::store::embedded::{self, EmbeddedStore};
 use feature_flags::store::import::ImportReport;
 use rusqlite::Connection;
 use rusqlite::types::Value as Cell;
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use crate::database::Database;
@@ -95,8 +97,8 @@ impl Store {
     }
 }
 
-pub fn store() -> EmbeddedStore {
-    EmbeddedStore::temporary().expect("store")
+pub fn store() -> Arc<EmbeddedStore> {
+    Arc::new(EmbeddedStore::temporary().expect("store"))
 }
 
 pub fn import(store: &EmbeddedStore, document: &Value) -> ImportReport {

@@ -135,11 +135,11 @@ async fn what_was_imported_before_opening_is_no_news() {
     let first = Arc::new(EmbeddedStore::temporary().expect("store"));
     first.seed(&suite::project());
     let second = Arc::new(EmbeddedStore::open(first.path()).expect("opens"));
-    let mut changed = suite::project();
-    changed["team"]["timezone"] = json!("UTC");
+    let mut moved = suite::project();
+    moved["team"]["timezone"] = json!("UTC");
     second.seed(&json!({ "team": { "api_token": "phc_second" } }));
     assert_eq!(changed(&*second.projects()).await, ["phc_second"]);
-    second.seed(&changed);
+    second.seed(&moved);
     assert_eq!(changed(&*second.projects()).await, [TOKEN]);
 }
 

@@ -7,10 +7,14 @@ use crate::hypercache::BoxFuture;
 impl Port for CookielessStore {
     fn salt<'a>(&'a self, day: &'a str) -> BoxFuture<'a, Result<Salt, CookielessStoreError>> {
         Box::pin(async move {
-            CookielessStore::salt(self, day).await.map_err(|error| match error {
-                SaltError::Corrupt => CookielessStoreError::Corrupt(error.to_string()),
-                SaltError::Absent | SaltError::Redis(_) => CookielessStoreError::Unavailable(error.to_string()),
-            })
+            CookielessStore::salt(self, day)
+                .await
+                .map_err(|error| match error {
+                    SaltError::Corrupt => CookielessStoreError::Corrupt(error.to_string()),
+                    SaltError::Absent | SaltError::Redis(_) => {
+                        CookielessStoreError::Unavailable(error.to_string())
+                    }
+                })
         })
     }
 

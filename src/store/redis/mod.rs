@@ -13,6 +13,7 @@ mod error;
 mod feed;
 mod mode;
 mod queue;
+mod quota;
 mod tracking;
 mod url;
 
@@ -23,5 +24,6 @@ pub use entries::RedisEntries;
 pub use error::RedisError;
 pub use mode::{Mode, Route, Server};
 pub use queue::{ChangeQueue, Changes};
+pub use quota::set_quota_limits;
 pub use tracking::{Tracker, TrackingSettings};
 pub use url::ServerUrl;

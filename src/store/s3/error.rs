@@ -1,7 +1,7 @@
 //! The SDK's failures in the words of the tier.
 
 use aws_sdk_s3::config::http::HttpResponse;
-use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::primitives::ByteStreamError;
 
 use super::OBJECT_BYTES_MAX;
@@ -28,11 +28,23 @@ impl Refusal {
 
     pub(super) fn broken_body(broken: &ByteStreamError) -> Self {
         Self {
-            error: TierError::Unavailable(DisplayErrorContext(broken).to_string()),
+            error: TierError::Unavailable(chain(broken)),
             answered: false,
             may_pass: true,
         }
     }
+}
+
+/// An error and its causes in one line, without the SDK's inner structures.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
 }
 
 /// Sorts a failure of any operation.
@@ -43,7 +55,7 @@ where
     if let Some(response) = failure.raw_response() {
         return answered(response.status().as_u16(), failure.code());
     }
-    let detail = || DisplayErrorContext(failure).to_string();
+    let detail = || chain(failure);
     let error = match failure {
         SdkError::TimeoutError(_) => TierError::Timeout,
         SdkError::DispatchFailure(dispatch) if dispatch.is_timeout() => TierError::Timeout,
