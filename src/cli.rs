@@ -211,7 +211,7 @@ fn warm(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error> {
             other => return Err(other.unexpected()),
         }
     }
-    if all == !warm.teams.is_empty() {
+    if all != warm.teams.is_empty() {
         return Err("warm needs either --team ID or --all".into());
     }
     if warm.concurrency == 0 {
