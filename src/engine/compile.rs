@@ -97,6 +97,7 @@ pub fn compile(project: &RawProject) -> CompiledProject {
         cohorts,
         zone,
         dependencies,
+        group_types_failed: project.group_types_failed,
         ready: Default::default(),
         warnings,
     };
@@ -720,12 +721,14 @@ impl<'p> Compiler<'p> {
         wanted_groups.dedup();
         referenced.sort_unstable();
         referenced.dedup();
+        let references_groups = !referenced.is_empty();
         referenced.retain(|group| self.is_mapped(*group));
         Needs {
             always,
             person: person.into(),
             group: wanted_groups.into(),
             referenced_groups: referenced.into(),
+            references_groups,
         }
     }
 }

@@ -221,6 +221,12 @@ impl CompiledProject {
             }
         }
         summary.errors |= results.iter().any(|result| result.value == FlagValue::Failed);
+        if self.group_types_failed {
+            // `evaluation.md` 14.2: group conditions are skipped, and the answer says that something is missing.
+            summary.errors |= results
+                .iter()
+                .any(|result| self.flag(result.flag).needs.references_groups);
+        }
         summary
     }
 }

@@ -28,6 +28,8 @@ pub struct CompiledProject {
     pub(super) zone: TimeZone,
     pub(super) filterable: Filterable,
     pub(super) dependencies: Dependencies,
+    /// The group type mapping could not be read.
+    pub(super) group_types_failed: bool,
     /// Ready selections by [`super::selection::runtime_position`].
     pub(super) ready: [Selection; 4],
     pub(super) warnings: Vec<CompileWarning>,
@@ -184,6 +186,8 @@ pub(super) struct Needs {
     pub group: Box<[(GroupIndex, SlotIndex)]>,
     /// Group types that the flag refers to.
     pub referenced_groups: Box<[GroupIndex]>,
+    /// Whether it refers to any, known to the mapping or not.
+    pub references_groups: bool,
 }
 
 /// Something in the definitions that cannot work; reported once, at load.
