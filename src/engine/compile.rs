@@ -721,6 +721,21 @@ impl<'p> Compiler<'p> {
         wanted_groups.dedup();
         referenced.sort_unstable();
         referenced.dedup();
+        let mut static_cohorts = Vec::new();
+        for set in raw
+            .filters
+            .groups
+            .iter()
+            .chain(raw.filters.super_groups.iter().flatten())
+        {
+            for filter in set.properties.iter().flatten() {
+                if filter.filter_type == FilterType::Cohort
+                    && let Some(id) = filter.value.as_ref().and_then(Value::as_i64)
+                {
+                    self.cohorts.static_positions(id, &mut static_cohorts);
+                }
+            }
+        }
         let references_groups = !referenced.is_empty();
         referenced.retain(|group| self.is_mapped(*group));
         Needs {
@@ -729,6 +744,7 @@ impl<'p> Compiler<'p> {
             group: wanted_groups.into(),
             referenced_groups: referenced.into(),
             references_groups,
+            static_cohorts: static_cohorts.into(),
         }
     }
 }

@@ -186,6 +186,8 @@ pub(super) struct Needs {
     pub group: Box<[(GroupIndex, SlotIndex)]>,
     /// Group types that the flag refers to.
     pub referenced_groups: Box<[GroupIndex]>,
+    /// Static cohorts, by position, that its conditions can depend on.
+    pub static_cohorts: Box<[u32]>,
     /// Whether it refers to any, known to the mapping or not.
     pub references_groups: bool,
 }
@@ -303,6 +305,7 @@ impl CompiledProject {
                     + size_of_val(&*flag.needs.person)
                     + size_of_val(&*flag.needs.group)
                     + size_of_val(&*flag.needs.referenced_groups)
+                    + size_of_val(&*flag.needs.static_cohorts)
             })
             .sum();
         let filters: usize = self
