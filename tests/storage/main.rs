@@ -5,11 +5,14 @@
 
 mod connected;
 mod embedded;
+mod inputs;
 #[path = "../support/load.rs"]
 mod load;
+mod monitor;
 #[path = "../support/object_storage.rs"]
 mod object_storage;
 #[path = "../support/servers.rs"]
 mod servers;
 mod stores;
 mod suite;
+mod tiers;

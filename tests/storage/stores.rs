@@ -154,12 +154,16 @@ impl Stores {
 
     /// Changes rows of the main database.
     pub async fn sql(&self, statements: &str) {
-        let (client, connection) = tokio_postgres::connect(&self.database, tokio_postgres::NoTls)
-            .await
-            .expect("PostgreSQL answers");
-        let connection = tokio::spawn(connection);
-        client.batch_execute(statements).await.expect("sound statements");
-        connection.abort();
+        run(&self.database, statements).await;
+    }
+
+    /// Changes rows of the persons database.
+    pub async fn persons_sql(&self, statements: &str) {
+        run(
+            self.persons_database.as_ref().unwrap_or(&self.database),
+            statements,
+        )
+        .await;
     }
 
     /// A connection to a Redis server by name.
@@ -191,6 +195,15 @@ impl Stores {
             assert_eq!(count, 1);
         }
     }
+}
+
+async fn run(url: &str, statements: &str) {
+    let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls)
+        .await
+        .expect("PostgreSQL answers");
+    let connection = tokio::spawn(connection);
+    client.batch_execute(statements).await.expect("sound statements");
+    connection.abort();
 }
 
 fn pool(url: &str) -> PoolSettings {
