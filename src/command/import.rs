@@ -3,18 +3,14 @@
 use std::io::Read;
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::SystemTime;
 
 use feature_flags::config::{Config, Environment};
 use feature_flags::definition::document::DOCUMENT_BYTES_MAX;
-use feature_flags::hypercache::EntryKey;
-use feature_flags::hypercache::warm::{WarmOptions, WarmTeams};
 use feature_flags::server::runtime;
 use feature_flags::store::connected::Connected;
 use feature_flags::store::embedded::run_import;
 use feature_flags::store::import::{ImportError, ImportReport};
 use feature_flags::store::postgres::import::{ImportTarget, import};
-use feature_flags::store::redis::set_quota_limits;
 
 use super::{Failure, connected, warm};
 use crate::cli::{Document, Import};
@@ -95,56 +91,25 @@ async fn write_rows(config: &Config, source: &str, bytes: &[u8]) -> Result<Impor
     Ok(report)
 }
 
-/// Brings the caches up to date. Every team of the documents is built, changed or not: an import that was cut off may
-/// have left old entries behind.
+/// Brings the caches up to date and says what was built.
 async fn refresh(connected: &Connected, report: &ImportReport) -> Result<(), Failure> {
-    let mut teams: Vec<i32> = report.projects.iter().map(|project| project.team_id).collect();
-    teams.extend(report.changed.iter().map(|team| team.team_id));
-    teams.sort_unstable();
-    teams.dedup();
-    let summary = warm::warm(connected, WarmTeams::Ids(teams), WarmOptions::default()).await?;
-    for token in &report.replaced_tokens {
-        for key in [
-            EntryKey::Team(token.as_str().into()),
-            EntryKey::Config(token.as_str().into()),
-        ] {
-            let warmer = connected.warmer();
-            // The cache first: an entry there is what proves a token (`storage.md` 4.5).
-            warmer
-                .cache
-                .delete(&key)
-                .await
-                .map_err(|error| Failure::context(key.redis(), error))?;
-            warmer
-                .objects
-                .delete(&key)
-                .await
-                .map_err(|error| Failure::context(key.base(), error))?;
-        }
-    }
-    let now = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default();
-    for project in &report.projects {
-        let limited = set_quota_limits(
-            connected.shared(),
-            &project.api_token,
-            &project.quota_limited,
-            now.as_secs(),
+    let done = warm::with_progress(connected, async |progress| {
+        connected.refresh(report, progress).await
+    })
+    .await;
+    let done = done.map_err(|error| Failure::new(error.to_string()))?;
+    if !done.unknown_quotas.is_empty() {
+        eprintln!(
+            "warning: quota of {} is kept nowhere",
+            done.unknown_quotas.join(", ")
         );
-        let unknown = limited
-            .await
-            .map_err(|error| Failure::context("quota limits", error))?;
-        if !unknown.is_empty() {
-            eprintln!("warning: quota of {} is kept nowhere", unknown.join(", "));
-        }
     }
-    eprintln!("{}", warm::line(&summary, false));
-    match summary.failures.first() {
+    eprintln!("{}", warm::line(&done.summary, false));
+    match done.summary.failures.first() {
         None => Ok(()),
         Some(failure) => Err(Failure::new(format!(
             "the import is done, but {} entries could not be written, such as: {}; 'feature-flags warm' repeats that",
-            summary.failed, failure.error
+            done.summary.failed, failure.error
         ))),
     }
 }

@@ -61,25 +61,25 @@ pub fn run(arguments: &Warm) -> Result<ExitCode, Failure> {
 ///
 /// # Errors
 /// When the teams cannot be listed.
-pub async fn warm(
+async fn warm(connected: &Connected, teams: WarmTeams, options: WarmOptions) -> Result<WarmSummary, Failure> {
+    let warmer = connected.warmer();
+    with_progress(connected, async |progress| {
+        warmer.run(teams, options, progress).await
+    })
+    .await
+    .map_err(|error| Failure::context("cannot list the teams", error))
+}
+
+/// Does work on entries whose progress is shown on standard error.
+pub async fn with_progress<T>(
     connected: &Connected,
-    teams: WarmTeams,
-    options: WarmOptions,
-) -> Result<WarmSummary, Failure> {
-    // Writes do not wait for a connection, so the first attempt is waited for here.
-    for client in connected.clients() {
-        let _ = tokio::time::timeout(CONNECT_LIMIT, client.writer().first_attempt()).await;
-    }
+    work: impl AsyncFnOnce(&mut (dyn FnMut(usize, usize, usize) + Send)) -> T,
+) -> T {
+    connected.connect_writers(CONNECT_LIMIT).await;
     let mut progress = Progress::new();
-    let summary = connected
-        .warmer()
-        .run(teams, options, &mut |done, total, failed| {
-            progress.show(done, total, failed)
-        })
-        .await
-        .map_err(|error| Failure::context("cannot list the teams", error));
+    let done = work(&mut |done, total, failed| progress.show(done, total, failed)).await;
     progress.end();
-    summary
+    done
 }
 
 /// What a run did, in one line.

@@ -3,8 +3,12 @@
 //! Opening them waits for nobody: what is away is reported by [`Connected::ask`] and retried. Takes plain values; where
 //! they come from is decided at start.
 
+mod refresh;
+
 use std::sync::Arc;
 use std::time::Duration;
+
+use aws_sdk_s3::config::SharedCredentialsProvider;
 
 use super::postgres::{OpenError, Pools, PoolsSettings, PostgresDefinitions, PostgresPersons, ping};
 use super::redis::{
@@ -19,6 +23,8 @@ use crate::hypercache::warm::Warmer;
 use crate::resilience::RetryBudget;
 use crate::snapshot::push::PushClock;
 use crate::snapshot::{TieredSettings, TieredSource};
+
+pub use refresh::{RefreshError, Refreshed};
 
 /// Where everything is, and its bounds.
 #[derive(Debug, Clone)]
@@ -109,11 +115,22 @@ pub struct Connected {
 }
 
 impl Connected {
-    /// Opens everything. Inside a tokio runtime.
+    /// Opens everything, S3 with the credentials of the environment. Inside a tokio runtime.
     ///
     /// # Errors
     /// When a setting cannot be meant; never because a server is away.
     pub fn open(settings: ConnectedSettings) -> Result<Self, ConnectError> {
+        Self::open_with(settings, None)
+    }
+
+    /// The same, with other credentials for S3.
+    ///
+    /// # Errors
+    /// As [`Connected::open`].
+    pub fn open_with(
+        settings: ConnectedSettings,
+        credentials: Option<SharedCredentialsProvider>,
+    ) -> Result<Self, ConnectError> {
         let retries = Arc::new(RetryBudget::default());
         let mut warnings = Vec::new();
         let servers = &settings.redis;
@@ -168,7 +185,11 @@ impl Connected {
             })
             .collect();
 
-        let objects = Arc::new(S3Store::new(settings.objects, Arc::clone(&retries)));
+        let objects = S3Store::new(settings.objects, Arc::clone(&retries));
+        let objects = Arc::new(match credentials {
+            Some(credentials) => objects.with_credentials(credentials),
+            None => objects,
+        });
         let pools = Pools::open(settings.pools).map_err(ConnectError::Postgres)?;
         let definitions = Arc::new(PostgresDefinitions::new(
             Arc::clone(&pools.non_persons_reader),

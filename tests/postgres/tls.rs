@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
+use feature_flags::store::postgres::import::{ImportTarget, import};
 use feature_flags::store::postgres::{Pool, PoolSettings, TlsError, ping};
 
 use crate::server::{Server, settings};
@@ -108,6 +109,12 @@ async fn each_mode_asks_what_libpq_asks() {
         };
         let answer = ping(&pool).await;
         assert_eq!(answer.is_ok(), connects, "{url}: {answer:?}");
+        let target = ImportTarget {
+            main_url: url.clone(),
+            persons_url: None,
+        };
+        let imported = import(target, br#"{ "team": { "api_token": "phc_tls" } }"#).await;
+        assert_eq!(imported.is_ok(), connects, "{url}: {imported:?}");
         if connects {
             let admin = crate::server::client(&server.url("template")).await;
             let sql = "SELECT bool_and(s.ssl) FROM pg_stat_ssl s JOIN pg_stat_activity a USING (pid) WHERE a.application_name = $1";

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use feature_flags::context::PersonSource;
-use feature_flags::snapshot::{ProjectSource, TieredSettings};
+use feature_flags::snapshot::{BoxFuture, ProjectSource, TieredSettings};
 use feature_flags::store::embedded::{EmbeddedStore, OpenError};
 use rusqlite::Connection;
 use serde_json::{Value, json};
@@ -21,9 +21,10 @@ impl Subject for Arc<EmbeddedStore> {
         &**self
     }
 
-    fn seed(&self, document: &Value) {
+    fn seed<'a>(&'a self, document: &'a Value) -> BoxFuture<'a, ()> {
         self.import(document.to_string().as_bytes())
             .expect("the document is sound");
+        Box::pin(std::future::ready(()))
     }
 }
 
@@ -63,12 +64,12 @@ fn other_program(store: &EmbeddedStore) -> Connection {
 #[tokio::test]
 async fn a_malformed_flag_costs_only_itself() {
     let store = Arc::new(EmbeddedStore::temporary().expect("store"));
-    store.seed(&suite::project());
+    store.seed(&suite::project()).await;
     let broken = r#"{"groups": [{"properties": [{"key": "a", "type": "galaxy"}]}]}"#;
     let sql = "UPDATE posthog_featureflag SET filters = ?1 WHERE key = 'steady-too'";
     other_program(&store).execute(sql, [broken]).expect("update");
     let project = load(&store, TOKEN).await.expect("the team exists");
-    assert_eq!(project.flags.len(), 3);
+    assert_eq!(project.flags.len(), 4);
     assert_eq!(project.malformed_flags.len(), 1);
     let malformed = &project.malformed_flags[0];
     assert_eq!((malformed.id, malformed.key.as_str()), (702, "steady-too"));
@@ -78,7 +79,7 @@ async fn a_malformed_flag_costs_only_itself() {
 #[tokio::test]
 async fn a_malformed_cohort_stays_and_is_no_object() {
     let store = Arc::new(EmbeddedStore::temporary().expect("store"));
-    store.seed(&suite::project());
+    store.seed(&suite::project()).await;
     let sql = "UPDATE posthog_cohort SET filters = '{' WHERE id = 73";
     other_program(&store).execute(sql, []).expect("update");
     let project = load(&store, TOKEN).await.expect("the team exists");
@@ -93,7 +94,7 @@ async fn a_malformed_cohort_stays_and_is_no_object() {
 #[tokio::test]
 async fn properties_that_are_no_object_count_as_empty() {
     let store = Arc::new(EmbeddedStore::temporary().expect("store"));
-    store.seed(&suite::project());
+    store.seed(&suite::project()).await;
     other_program(&store)
         .execute("UPDATE posthog_person SET properties = '[1]'", [])
         .expect("update");
@@ -123,7 +124,7 @@ async fn an_import_by_another_process_is_heard_of() {
         async move { changed(&*server.projects()).await }
     });
     let importer = Arc::new(EmbeddedStore::open(path).expect("the same file opens twice"));
-    importer.seed(&suite::project());
+    importer.seed(&suite::project()).await;
     let heard = tokio::time::timeout(Duration::from_secs(30), waiting)
         .await
         .expect("heard of in time");
@@ -133,13 +134,15 @@ async fn an_import_by_another_process_is_heard_of() {
 #[tokio::test]
 async fn what_was_imported_before_opening_is_no_news() {
     let first = Arc::new(EmbeddedStore::temporary().expect("store"));
-    first.seed(&suite::project());
+    first.seed(&suite::project()).await;
     let second = Arc::new(EmbeddedStore::open(first.path()).expect("opens"));
     let mut moved = suite::project();
     moved["team"]["timezone"] = json!("UTC");
-    second.seed(&json!({ "team": { "api_token": "phc_second" } }));
+    second
+        .seed(&json!({ "team": { "api_token": "phc_second" } }))
+        .await;
     assert_eq!(changed(&*second.projects()).await, ["phc_second"]);
-    second.seed(&moved);
+    second.seed(&moved).await;
     assert_eq!(changed(&*second.projects()).await, [TOKEN]);
 }
 
@@ -147,7 +150,9 @@ async fn what_was_imported_before_opening_is_no_news() {
 async fn a_store_outlives_the_program() {
     let directory = tempfile::tempdir().expect("directory");
     let path = directory.path().join("store.sqlite");
-    Arc::new(EmbeddedStore::open(&path).expect("made")).seed(&suite::project());
+    Arc::new(EmbeddedStore::open(&path).expect("made"))
+        .seed(&suite::project())
+        .await;
     let again = Arc::new(EmbeddedStore::open(&path).expect("opened"));
     assert!(load(&again, TOKEN).await.is_some());
 }
@@ -209,7 +214,7 @@ fn an_absent_directory_is_named() {
 async fn concurrent_writers_record_one_hash_key() {
     let store = Arc::new(EmbeddedStore::temporary().expect("store"));
     let other = Arc::new(EmbeddedStore::open(store.path()).expect("opens"));
-    store.seed(&suite::project());
+    store.seed(&suite::project()).await;
     let mut tasks = tokio::task::JoinSet::new();
     for index in 0..16 {
         let store = Arc::clone(if index % 2 == 0 { &store } else { &other });

@@ -1,6 +1,18 @@
-//! Storage ports: one suite of rules, run over every store that implements them.
+//! Storage ports: one suite of rules, run over every store that implements them, and what only one of them has.
+//!
+//! Connected stores are real: PostgreSQL and Redis are started by `scripts/servers`, S3 is served in this process. A machine
+//! without the programs fails here; nothing is skipped.
 
+mod connected;
 mod embedded;
+mod inputs;
 #[path = "../support/load.rs"]
 mod load;
+mod monitor;
+#[path = "../support/object_storage.rs"]
+mod object_storage;
+#[path = "../support/servers.rs"]
+mod servers;
+mod stores;
 mod suite;
+mod tiers;

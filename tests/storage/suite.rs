@@ -6,7 +6,7 @@ use feature_flags::context::{
 };
 use feature_flags::definition::{RawFlag, RawProject};
 use feature_flags::resilience::RetryBudget;
-use feature_flags::snapshot::ProjectSource;
+use feature_flags::snapshot::{BoxFuture, ProjectSource};
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
@@ -20,11 +20,11 @@ pub trait Subject {
     /// Persons.
     fn persons(&self) -> &dyn PersonSource;
     /// Stores a project document; panics if it is refused.
-    fn seed(&self, document: &Value);
+    fn seed<'a>(&'a self, document: &'a Value) -> BoxFuture<'a, ()>;
 }
 
 pub const TOKEN: &str = "phc_suite";
-const TEAM: i32 = 77;
+pub const TEAM: i32 = 77;
 
 /// Flags of [`project`] that get continuity rows.
 pub const CONTINUITY: [&str; 2] = ["steady", "steady-too"];
@@ -63,7 +63,20 @@ pub fn project() -> Value {
               "ensure_experience_continuity": true, "filters": {} },
             { "id": 705, "key": "secret-config", "active": true, "is_remote_configuration": true,
               "has_encrypted_payloads": true, "filters": {} },
-            { "id": 706, "key": "open-config", "active": true, "is_remote_configuration": true, "filters": {} }
+            { "id": 706, "key": "open-config", "active": true, "is_remote_configuration": true, "filters": {} },
+            // Entries hold what some active flag uses: here every cohort, group types, and the flag that is off.
+            { "id": 707, "key": "uses-all", "active": true, "filters": { "groups": [
+                { "properties": [
+                    { "key": "id", "type": "cohort", "value": 71, "operator": "in" },
+                    { "key": "id", "type": "cohort", "value": 72, "operator": "in" },
+                    { "key": "id", "type": "cohort", "value": 73, "operator": "in" },
+                    { "key": "id", "type": "cohort", "value": 74, "operator": "in" }
+                ] },
+                { "properties": [
+                    { "key": "tier", "type": "group", "group_type_index": 0, "value": "gold", "operator": "exact" },
+                    { "key": "703", "type": "flag", "value": false, "operator": "flag_evaluates_to" }
+                ] }
+            ] } }
         ],
         "persons": [
             { "distinct_ids": ["known", "known-phone"], "properties": { "plan": "pro", "score": 5.0 },
@@ -80,7 +93,7 @@ async fn found(subject: &dyn Subject, token: &str) -> Option<RawProject> {
     raw(loaded.expect("the store answers"))
 }
 
-async fn load(subject: &dyn Subject) -> RawProject {
+pub async fn load(subject: &dyn Subject) -> RawProject {
     found(subject, TOKEN).await.expect("the team exists")
 }
 
@@ -93,13 +106,13 @@ fn flag<'p>(project: &'p RawProject, key: &str) -> &'p RawFlag {
 }
 
 pub async fn an_unknown_token_is_no_project(subject: &dyn Subject) {
-    subject.seed(&project());
+    subject.seed(&project()).await;
     assert!(found(subject, "phc_unknown").await.is_none());
     assert!(found(subject, "").await.is_none());
 }
 
 pub async fn a_project_is_loaded_whole(subject: &dyn Subject) {
-    subject.seed(&project());
+    subject.seed(&project()).await;
     let project = load(subject).await;
     let team = &project.team;
     assert_eq!(
@@ -134,15 +147,15 @@ pub async fn a_project_is_loaded_whole(subject: &dyn Subject) {
 }
 
 pub async fn deleted_and_encrypted_flags_are_not_loaded(subject: &dyn Subject) {
-    subject.seed(&project());
+    subject.seed(&project()).await;
     let project = load(subject).await;
     let mut keys: Vec<&str> = project.flags.iter().map(|flag| flag.key.as_str()).collect();
     keys.sort_unstable();
-    assert_eq!(keys, ["off", "open-config", "steady", "steady-too"]);
+    assert_eq!(keys, ["off", "open-config", "steady", "steady-too", "uses-all"]);
 }
 
 pub async fn deleted_cohorts_are_not_loaded(subject: &dyn Subject) {
-    subject.seed(&project());
+    subject.seed(&project()).await;
     let mut cohorts = load(subject).await.cohorts;
     cohorts.sort_by_key(|cohort| cohort.id);
     let ids: Vec<i32> = cohorts.iter().map(|cohort| cohort.id).collect();
@@ -157,7 +170,7 @@ pub async fn deleted_cohorts_are_not_loaded(subject: &dyn Subject) {
 }
 
 pub async fn a_person_is_found_by_each_distinct_id(subject: &dyn Subject) {
-    subject.seed(&project());
+    subject.seed(&project()).await;
     for distinct_id in ["known", "known-phone"] {
         let facts = subject
             .persons()
@@ -177,7 +190,7 @@ pub async fn a_person_is_found_by_each_distinct_id(subject: &dyn Subject) {
 }
 
 pub async fn unknown_persons_and_groups_are_no_error(subject: &dyn Subject) {
-    subject.seed(&project());
+    subject.seed(&project()).await;
     let facts = subject
         .persons()
         .facts(&facts_query("nobody"))
@@ -201,7 +214,7 @@ pub async fn unknown_persons_and_groups_are_no_error(subject: &dyn Subject) {
 }
 
 pub async fn groups_are_matched_as_pairs(subject: &dyn Subject) {
-    subject.seed(&project());
+    subject.seed(&project()).await;
     let facts = subject
         .persons()
         .facts(&facts_query("nobody"))
@@ -233,7 +246,7 @@ async fn needed(subject: &dyn Subject, distinct_ids: &[&str]) -> bool {
         .expect("the store answers")
 }
 
-async fn write(subject: &dyn Subject, distinct_ids: &[&str], hash_key: &str) {
+pub async fn write(subject: &dyn Subject, distinct_ids: &[&str], hash_key: &str) {
     subject
         .persons()
         .write_continuity(TEAM, distinct_ids, &CONTINUITY, hash_key)
@@ -257,7 +270,7 @@ fn pairs(rows: &[(&str, &str)]) -> Vec<(String, String)> {
 }
 
 pub async fn continuity_rows_are_written_for_active_flags_once(subject: &dyn Subject) {
-    subject.seed(&project());
+    subject.seed(&project()).await;
     assert!(needed(subject, &["known", "anon"]).await);
     write(subject, &["known", "anon"], "anon").await;
     // Active, not deleted, with continuity; whatever their bucketing.
@@ -275,7 +288,7 @@ pub async fn continuity_rows_are_written_for_active_flags_once(subject: &dyn Sub
 }
 
 pub async fn nothing_is_written_for_unknown_persons(subject: &dyn Subject) {
-    subject.seed(&project());
+    subject.seed(&project()).await;
     assert!(!needed(subject, &["nobody", "anon"]).await);
     write(subject, &["nobody", "anon"], "anon").await;
     assert!(read(subject, &["nobody", "anon"]).await.is_empty());
@@ -285,7 +298,7 @@ pub async fn a_row_of_either_person_counts_as_recorded(subject: &dyn Subject) {
     let mut document = project();
     document["persons"][0]["hash_key_overrides"] = json!({ "steady": "first" });
     document["persons"][1]["hash_key_overrides"] = json!({ "steady-too": "second" });
-    subject.seed(&document);
+    subject.seed(&document).await;
     assert!(
         !needed(subject, &["known", "visitor"]).await,
         "the union has every key"
@@ -298,7 +311,7 @@ pub async fn the_earlier_distinct_id_wins(subject: &dyn Subject) {
     let mut document = project();
     document["persons"][0]["hash_key_overrides"] = json!({ "steady": "of-known" });
     document["persons"][1]["hash_key_overrides"] = json!({ "steady": "of-visitor", "steady-too": "alone" });
-    subject.seed(&document);
+    subject.seed(&document).await;
     let known_first = pairs(&[("steady", "of-known"), ("steady-too", "alone")]);
     assert_eq!(read(subject, &["known", "visitor"]).await, known_first);
     let visitor_first = pairs(&[("steady", "of-visitor"), ("steady-too", "alone")]);
@@ -312,7 +325,7 @@ pub async fn the_earlier_distinct_id_wins(subject: &dyn Subject) {
 }
 
 pub async fn a_hash_key_that_is_too_long_fails(subject: &dyn Subject) {
-    subject.seed(&project());
+    subject.seed(&project()).await;
     let long = "é".repeat(401);
     let failed = subject
         .persons()
@@ -325,7 +338,7 @@ pub async fn a_hash_key_that_is_too_long_fails(subject: &dyn Subject) {
 }
 
 pub async fn the_whole_protocol_holds(subject: &dyn Subject) {
-    subject.seed(&project());
+    subject.seed(&project()).await;
     let retries = Retries {
         pause: &JitteredPause,
         budget: &RetryBudget::default(),
@@ -361,7 +374,7 @@ pub async fn the_whole_protocol_holds(subject: &dyn Subject) {
 }
 
 pub async fn only_definitions_are_news(subject: &dyn Subject) {
-    subject.seed(&project());
+    subject.seed(&project()).await;
     assert_eq!(changed(&*subject.projects()).await, [TOKEN]);
     write(subject, &["known", "anon"], "anon").await;
     // Seeded last, so that its token alone proves that the write was no news.
@@ -369,6 +382,6 @@ pub async fn only_definitions_are_news(subject: &dyn Subject) {
     other["team"] = json!({ "api_token": "phc_other" });
     other["flags"] = json!([{ "key": "only", "filters": {} }]);
     other["cohorts"] = json!([]);
-    subject.seed(&other);
+    subject.seed(&other).await;
     assert_eq!(changed(&*subject.projects()).await, ["phc_other"]);
 }

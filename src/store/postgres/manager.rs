@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 use bb8::{ErrorSink, ManageConnection};
 use tokio::sync::watch;
 use tokio_postgres::Config;
-use tokio_postgres::config::SslMode;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::connection::Connection;
 use super::error::{ErrorClass, PostgresError};
+use super::tls;
 use crate::context::TimeoutKind;
 
 /// Part of a connection's life that is random, so that connections made together do not end together.
@@ -54,8 +54,8 @@ impl fmt::Debug for Manager {
 }
 
 impl Manager {
-    async fn open(&self, config: &Config) -> Result<Connection, tokio_postgres::Error> {
-        let (client, connection) = config.connect(self.connector.clone()).await?;
+    async fn open(&self) -> Result<Connection, tokio_postgres::Error> {
+        let (client, connection) = tls::connect(&self.config, &self.connector).await?;
         // Its error, if it ends with one, is also that of every query that waits.
         let driver = tokio::spawn(async move { drop(connection.await) });
         let lifetime = self.lifetime_max.mul_f64(1.0 - LIFETIME_JITTER * random_share());
@@ -65,21 +65,6 @@ impl Manager {
             Instant::now() + lifetime,
         ))
     }
-
-    /// `prefer` also means plain where the handshake fails.
-    async fn open_preferred(&self) -> Result<Connection, tokio_postgres::Error> {
-        match self.open(&self.config).await {
-            Err(error)
-                if self.config.get_ssl_mode() == SslMode::Prefer
-                    && error.to_string().contains("TLS handshake") =>
-            {
-                let mut plain = self.config.clone();
-                plain.ssl_mode(SslMode::Disable);
-                self.open(&plain).await
-            }
-            settled => settled,
-        }
-    }
 }
 
 impl ManageConnection for Manager {
@@ -87,7 +72,7 @@ impl ManageConnection for Manager {
     type Error = PostgresError;
 
     async fn connect(&self) -> Result<Connection, PostgresError> {
-        let connection = tokio::time::timeout(self.connect_limit, self.open_preferred())
+        let connection = tokio::time::timeout(self.connect_limit, self.open())
             .await
             .map_err(|_| PostgresError::Connect {
                 detail: "no answer in time".to_owned(),

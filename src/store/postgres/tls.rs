@@ -10,6 +10,9 @@ use rustls::crypto::ring;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
+use tokio_postgres::config::SslMode;
+use tokio_postgres::tls::MakeTlsConnect;
+use tokio_postgres::{Client, Config, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::any_certificate::AnyCertificate;
@@ -71,6 +74,27 @@ pub(super) fn connector(url: &PostgresUrl) -> Result<MakeRustlsConnect, TlsError
         .with_custom_certificate_verifier(verifier)
         .with_no_client_auth();
     Ok(MakeRustlsConnect::new(config))
+}
+
+/// The driver of a connection, to be run as a task.
+pub(super) type Driver =
+    tokio_postgres::Connection<Socket, <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream>;
+
+/// Opens a connection. `prefer` also means plain where the handshake fails.
+pub(super) async fn connect(
+    config: &Config,
+    connector: &MakeRustlsConnect,
+) -> Result<(Client, Driver), tokio_postgres::Error> {
+    match config.connect(connector.clone()).await {
+        Err(error)
+            if config.get_ssl_mode() == SslMode::Prefer && error.to_string().contains("TLS handshake") =>
+        {
+            let mut plain = config.clone();
+            plain.ssl_mode(SslMode::Disable);
+            plain.connect(connector.clone()).await
+        }
+        settled => settled,
+    }
 }
 
 fn roots(url: &PostgresUrl) -> Result<RootCertStore, TlsError> {

@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use tokio_postgres::config::Host;
-use tokio_postgres::{Client, Config, NoTls};
+use tokio_postgres::{Client, Config};
 
 use super::error::{ImportFailure, PostgresFailure};
+use crate::store::postgres::tls;
+use crate::store::postgres::url::PostgresUrl;
 
 /// How long a server may take to accept a connection. An import is a command that somebody waits for.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -15,8 +17,7 @@ const APPLICATION_NAME: &str = "feature-flags import";
 
 /// `host:port, database name` of a URL, without user and password.
 pub(super) fn place(url: &str) -> String {
-    url.parse::<Config>()
-        .map_or_else(|_| "an unreadable URL".to_owned(), |config| place_of(&config))
+    PostgresUrl::parse(url).map_or_else(|_| "an unreadable URL".to_owned(), |url| place_of(&url.config))
 }
 
 fn place_of(config: &Config) -> String {
@@ -37,14 +38,16 @@ fn place_of(config: &Config) -> String {
     format!("{}, database {database}", hosts.join(","))
 }
 
-/// A connection to `url`, and its place for messages. Its I/O runs as a task of the current runtime until
+/// A connection to `url`, with TLS as its `sslmode` asks, and its place for messages. Its I/O runs as a task of the current runtime until
 /// the client is dropped.
 pub(super) async fn connect(url: &str) -> Result<(Client, String), ImportFailure> {
-    let mut config: Config = url.parse().map_err(|_| ImportFailure::Address)?;
+    let url = PostgresUrl::parse(url).map_err(ImportFailure::Address)?;
+    let connector = tls::connector(&url).map_err(ImportFailure::Certificates)?;
+    let mut config = url.config;
     config.connect_timeout(CONNECT_TIMEOUT);
     config.application_name(APPLICATION_NAME);
     let place = place_of(&config);
-    let (client, connection) = tokio::time::timeout(CONNECT_TIMEOUT, config.connect(NoTls))
+    let (client, connection) = tokio::time::timeout(CONNECT_TIMEOUT, tls::connect(&config, &connector))
         .await
         .map_err(|_| ImportFailure::Unreachable {
             place: place.clone(),
@@ -70,6 +73,10 @@ mod tests {
         assert_eq!(
             place("postgres://ada:secret@db.internal:6432/posthog?connect_timeout=3"),
             "db.internal:6432, database posthog"
+        );
+        assert_eq!(
+            place("postgres://ada:secret@db/posthog?sslmode=verify-full&sslrootcert=/etc/authority.pem"),
+            "db:5432, database posthog"
         );
         assert_eq!(place("postgres://ada:secret@db:port/x"), "an unreadable URL");
         assert_eq!(place("postgres://ada@db"), "db:5432, database ada");

@@ -8,6 +8,8 @@ use std::fmt;
 
 use tokio_postgres::error::SqlState;
 
+use crate::store::postgres::{TlsError, UrlError};
+
 /// An error of the client library, whose message is that of the server.
 #[derive(Debug)]
 pub struct PostgresFailure(pub(super) tokio_postgres::Error);
@@ -29,7 +31,9 @@ impl Error for PostgresFailure {}
 #[derive(Debug)]
 pub enum ImportFailure {
     /// A URL cannot be read.
-    Address,
+    Address(UrlError),
+    /// What its `sslmode` asks for cannot be had.
+    Certificates(TlsError),
     /// No connection.
     Unreachable {
         /// Host, port and database.
@@ -162,7 +166,8 @@ impl fmt::Display for ImportFailure {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         let nothing = "nothing was imported";
         match self {
-            Self::Address => write!(to, "a database URL is not one of PostgreSQL; {nothing}"),
+            Self::Address(error) => write!(to, "a database URL is not one of PostgreSQL: {error}; {nothing}"),
+            Self::Certificates(error) => write!(to, "{error}; {nothing}"),
             Self::Unreachable { place, source: None } => {
                 write!(to, "PostgreSQL at {place}: no connection in time; {nothing}")
             }
@@ -225,9 +230,12 @@ impl Error for ImportFailure {
             | Self::Failed { source, .. }
             | Self::PersonsNotCommitted { source, .. }
             | Self::CommitUnknown { source, .. } => Some(source),
-            Self::Address | Self::Busy { .. } | Self::Taken { .. } | Self::Referred { .. } | Self::Ended => {
-                None
-            }
+            Self::Address(_)
+            | Self::Certificates(_)
+            | Self::Busy { .. }
+            | Self::Taken { .. }
+            | Self::Referred { .. }
+            | Self::Ended => None,
         }
     }
 }
