@@ -1,0 +1,42 @@
+//! Sentinels, and tokens that nobody has.
+
+use crate::definitions::{Team, stored};
+use crate::report::AT_ONCE;
+use crate::service::Service;
+use crate::world::World;
+
+#[test]
+fn sentinels_and_unknown_tokens() {
+    let world = World::new(&["redis"]);
+    let [flagless, sentinel, unknown] = [1, 2, 3].map(Team);
+    let missing = stored("__missing__");
+    for team in [flagless, sentinel] {
+        // Lower tiers have something: a sentinel is where reading stops.
+        world.everywhere(team);
+    }
+    world.put_redis("redis", &flagless.flags_key().redis(), &missing);
+    world.put_redis("redis", &sentinel.team_key().redis(), &missing);
+    let service = Service::start(&world, &[]);
+    let answer = service.ask(flagless).row("sentinel for flags", AT_ONCE);
+    assert!(!answer.has_errors() && answer.status == 200, "{answer:?}");
+    assert_eq!(answer.json["flags"], serde_json::json!({}));
+    service
+        .ask(sentinel)
+        .row("sentinel in the team entry", AT_ONCE)
+        .refused(401, "authentication_failed");
+    service
+        .ask(unknown)
+        .row("unknown token", AT_ONCE * 3)
+        .refused(401, "authentication_failed");
+
+    // Nobody is asked again: nobody is there.
+    world.servers.command("kill redis");
+    world.stop_objects();
+    let _locked = world.lock("posthog_team");
+    for team in [sentinel, unknown] {
+        service
+            .ask(team)
+            .row("unknown token, asked again with every tier away", AT_ONCE)
+            .refused(401, "authentication_failed");
+    }
+}
