@@ -28,6 +28,8 @@ pub struct CompiledProject {
     pub(super) zone: TimeZone,
     pub(super) filterable: Filterable,
     pub(super) dependencies: Dependencies,
+    /// Flags that refer to a group type while the mapping cannot be read: they set the errors flag (`evaluation.md` 14.2).
+    pub(super) unmapped: BitSet,
     /// Ready selections by [`super::selection::runtime_position`].
     pub(super) ready: [Selection; 4],
     pub(super) warnings: Vec<CompileWarning>,
@@ -316,6 +318,7 @@ impl CompiledProject {
             + self.cohort_filters.capacity() * size_of::<CohortFilter>()
             + self.properties.heap_bytes()
             + self.cohorts.heap_bytes()
+            + self.unmapped.heap_bytes()
             + self.ready.iter().map(Selection::heap_bytes).sum::<usize>()
             + self
                 .dependencies
