@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::definitions::{Team, cohort, group};
+use crate::definitions::{Team, cohort, flag, group};
 use crate::report::AT_ONCE;
 use crate::service::Service;
 use crate::world::{World, until};
@@ -13,7 +13,7 @@ const PLAN: &str = r#"{"properties": {"type": "AND", "values": [{"type": "AND", 
 #[test]
 fn persons_group_types_and_cohorts() {
     let world = World::new(&["redis"]);
-    let [plain, unmapped, mapped, cohorts] = [1, 2, 3, 4].map(Team);
+    let [plain, unmapped, mapped, cohorts, mixed] = [1, 2, 3, 4, 5].map(Team);
     world.everywhere(plain);
     for team in [unmapped, mapped] {
         world.everywhere(team);
@@ -30,6 +30,10 @@ fn persons_group_types_and_cohorts() {
     world.sql(&format!(
         "INSERT INTO posthog_cohort (id, team_id, name, filters) VALUES (500, 4, 'pro', '{PLAN}')"
     ));
+    world.everywhere(mixed);
+    let condition = json!({ "properties": [], "aggregation_group_type_index": 0 });
+    let condition = flag(mixed, 9, "condition", json!({ "groups": [condition] }));
+    world.flags_in_redis("redis", mixed, &mixed.entry_with("redis", &[condition]));
     let service = Service::start(&world, &[]);
 
     let answer = service
@@ -52,6 +56,11 @@ fn persons_group_types_and_cohorts() {
         .row("group type mapping cannot be read", AT_ONCE)
         .degraded(&[]);
     assert!(answer.is_on("person") && !answer.is_on("group"), "{answer:?}");
+    let answer = service
+        .ask(mixed)
+        .row("group type mapping cannot be read, a condition needs it", AT_ONCE)
+        .degraded(&[]);
+    assert_eq!(answer.reason("condition"), "no_group_type", "{answer:?}");
     let unaffected = service
         .ask_with(mapped, json!({ "flag_keys": ["always"] }))
         .row("group type mapping cannot be read, no flag needs it", AT_ONCE);

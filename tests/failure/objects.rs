@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
-use crate::definitions::Team;
+use crate::definitions::{Team, stored};
 use crate::gate::{Gate, Way};
 use crate::report::{AT_ONCE, REQUEST_TIMEOUT, S3_STEP};
 use crate::service::Service;
 use crate::world::{World, until};
+
+/// What flags wait for a configuration that Redis does not have.
+const CONFIG_WAIT: Duration = Duration::from_millis(800);
 
 #[test]
 fn s3_stopped() {
@@ -64,9 +67,11 @@ fn s3_stalled() {
     let world = World::new(&["redis"]);
     let gate = Gate::to(world.object_address());
     let endpoint = format!("http://{}", gate.address);
-    let teams: Vec<Team> = (1..=9).map(Team).collect();
+    let teams: Vec<Team> = (1..=10).map(Team).collect();
     world.everywhere(teams[0]);
-    for team in &teams[1..] {
+    world.put_redis("redis", &teams[0].config_key().redis(), &stored("{}"));
+    world.everywhere(teams[9]);
+    for team in &teams[1..9] {
         world.in_s3(*team);
         world.in_postgres(*team);
     }
@@ -74,7 +79,11 @@ fn s3_stalled() {
     gate.set(Way::Stalled);
     service
         .ask(teams[0])
-        .row("S3 stalled, Redis has the entries", AT_ONCE)
+        .row("S3 stalled, Redis has all entries", AT_ONCE)
+        .complete("redis");
+    service
+        .ask(teams[9])
+        .row("S3 stalled, Redis has all but the configuration", CONFIG_WAIT)
         .complete("redis");
     // The team's step, then those of flags and configuration: beyond the request's own limit, as the matrix says.
     std::thread::scope(|scope| {

@@ -2,21 +2,23 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::definitions::{Team, continuity};
 use crate::report::{AT_ONCE, PERSONS_DEADLINE, REQUEST_TIMEOUT};
 use crate::service::{Service, settings};
 use crate::world::{World, until};
 
-/// Longest pauses between the three attempts of a continuity check (`storage.md` 5.5).
-const CONTINUITY_PAUSES: Duration = Duration::from_millis(400);
+/// Longest pauses between the four attempts to read overrides, and the three of a check (`storage.md` 5.5).
+const READ_PAUSES: Duration = Duration::from_millis(650);
+const CHECK_PAUSES: Duration = Duration::from_millis(400);
 
 const UNREACHABLE: &str = "Our database service is currently unavailable";
 
-/// What makes a request need no stored person.
-fn self_sufficient() -> serde_json::Value {
-    json!({ "person_properties": { "plan": "pro" } })
+/// What makes a request need no stored person: its properties, and no flag with experience continuity.
+fn self_sufficient() -> Value {
+    let keys = ["always", "person", "dependent", "from_redis"];
+    json!({ "person_properties": { "plan": "pro" }, "flag_keys": keys })
 }
 
 /// A world with a warm team that has a continuity flag, a team whose flags are nowhere, and one that is nowhere at all.
@@ -48,11 +50,11 @@ fn postgres_killed() {
         .complete("redis");
     service
         .ask(warm)
-        .row("PostgreSQL killed, person data needed", AT_ONCE)
+        .row("PostgreSQL killed, person data needed", READ_PAUSES + AT_ONCE)
         .degraded(&[("person", "database_unavailable")]);
     service
         .ask_with(warm, json!({ "$anon_distinct_id": "anon" }))
-        .row("PostgreSQL killed, continuity too", CONTINUITY_PAUSES + AT_ONCE)
+        .row("PostgreSQL killed, continuity too", CHECK_PAUSES + AT_ONCE)
         .degraded(&[
             ("person", "database_unavailable"),
             ("continuity", "hash_key_override_error"),

@@ -119,6 +119,7 @@ fn redis_killed_while_running() {
             (service.ask(team).complete_from_any() == "redis").then_some(())
         });
     }
+    world.in_redis("redis", COOKIELESS);
     let cookieless = until("a salt", || {
         let answer = service.post("/flags?v=2", &body, &headers);
         (answer.status == 200).then_some(answer)
