@@ -16,6 +16,11 @@ pub struct Answer {
     pub took: Duration,
 }
 
+fn first_sentence(text: &str) -> &str {
+    let sentence = text.split('.').next().unwrap_or_default();
+    sentence.get(..60).unwrap_or(sentence)
+}
+
 impl Answer {
     pub fn new(answer: &client::Answer, took: Duration) -> Self {
         let text = String::from_utf8_lossy(&answer.body).into_owned();
@@ -55,8 +60,11 @@ impl Answer {
         let said = match (self.status, self.tier(), self.has_errors()) {
             (200, Some(tier), false) => format!("200 complete, from {tier}"),
             (200, Some(tier), true) => format!("200 degraded, from {tier}: {}", self.failures()),
-            (200, None, _) => "200 without flags".to_owned(),
-            (status, _, _) => format!("{status} {}", self.text.split('.').next().unwrap_or_default()),
+            (200, None, _) if self.json.is_object() => "200 without its tier's flag".to_owned(),
+            (status, _, _) => match self.json["detail"].as_str() {
+                Some(detail) => format!("{status} {}", first_sentence(detail)),
+                None => format!("{status} {}", first_sentence(&self.text)),
+            },
         };
         row(situation, &said, self.took);
         assert!(

@@ -77,8 +77,8 @@ fn corrupt_team_and_flags_entries() {
         (service.ask(both).complete_from_any() == "redis").then_some(())
     });
 
-    // And when the database is away as well, that is said.
-    let locked = world.lock("posthog_team");
+    // And when the database is away as well, that is said; what was good and is held stays.
+    let locked = world.lock("posthog_featureflag");
     let hidden = Team(98);
     world.in_redis("redis", hidden);
     world.put_redis("redis", &hidden.flags_key().redis(), b"corrupt");
@@ -90,7 +90,20 @@ fn corrupt_team_and_flags_entries() {
             std::time::Duration::from_secs(2),
         )
         .refused(503, "Please try again later");
+    world.put_redis("redis", &both.flags_key().redis(), b"corrupt again");
+    let start = std::time::Instant::now();
+    while start.elapsed() < std::time::Duration::from_secs(4) {
+        service.ask(both).complete("redis");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    service
+        .ask(both)
+        .row("flags entry: became corrupt everywhere, old one held", AT_ONCE)
+        .complete("redis");
     locked.release();
+    until("definitions from PostgreSQL", || {
+        (service.ask(both).complete_from_any() == "postgres").then_some(())
+    });
 }
 
 #[test]

@@ -67,10 +67,17 @@ fn s3_stalled() {
     let world = World::new(&["redis"]);
     let gate = Gate::to(world.object_address());
     let endpoint = format!("http://{}", gate.address);
-    let teams: Vec<Team> = (1..=10).map(Team).collect();
+    let teams: Vec<Team> = (1..=11).map(Team).collect();
     world.everywhere(teams[0]);
     world.put_redis("redis", &teams[0].config_key().redis(), &stored("{}"));
     world.everywhere(teams[9]);
+    world.in_postgres(teams[10]);
+    for (key, text) in [
+        (teams[10].team_key(), teams[10].metadata()),
+        (teams[10].config_key(), "{}".to_owned()),
+    ] {
+        world.put_redis("redis", &key.redis(), &stored(&text));
+    }
     for team in &teams[1..9] {
         world.in_s3(*team);
         world.in_postgres(*team);
@@ -97,6 +104,13 @@ fn s3_stalled() {
                 cold.refused(503, "Request timed out");
             });
         }
+        scope.spawn(|| {
+            let cold = service
+                .ask(teams[10])
+                .row("S3 stalled, Redis has all but the flags", S3_STEP)
+                .complete("postgres");
+            assert!(cold.took >= S3_STEP, "{cold:?}");
+        });
     });
     // The loads go on without their requests; whoever comes later finds their outcome.
     for team in &teams[1..4] {

@@ -60,6 +60,26 @@ fn slow_statements_and_used_up_pools() {
             .row("pool used up, the request that uses it", Duration::from_secs(2))
             .degraded(&[("person", "timeout:query_canceled")]);
     });
+    // One uses it, four wait; beyond them nobody queues.
+    std::thread::scope(|scope| {
+        let crowd: Vec<_> = (0..16).map(|_| scope.spawn(|| narrow.ask(team))).collect();
+        let mut at_once = 0;
+        for member in crowd {
+            let answer = member.join().expect("an answer");
+            at_once += u32::from(answer.took < Duration::from_millis(500));
+            let reason = answer.reason("person").to_owned();
+            let known = [
+                "timeout:pool_timeout",
+                "timeout:query_canceled",
+                "database_unavailable",
+            ];
+            assert!(known.contains(&reason.as_str()), "{answer:?}");
+            answer
+                .row("pool used up, 16 requests at once", Duration::from_secs(2))
+                .degraded(&[]);
+        }
+        assert!(at_once >= 10, "{at_once} did not queue");
+    });
     locked.release();
     for service in [&canceled, &deadline, &narrow] {
         recovered(service, team);

@@ -13,6 +13,10 @@ use crate::world::{World, until};
 const READ_PAUSES: Duration = Duration::from_millis(650);
 const CHECK_PAUSES: Duration = Duration::from_millis(400);
 
+/// Statements of services that wait for a lock.
+const WAITING: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+    AND application_name = 'feature-flags' AND wait_event_type = 'Lock'";
+
 const UNREACHABLE: &str = "Our database service is currently unavailable";
 
 /// What makes a request need no stored person: its properties, and no flag with experience continuity.
@@ -43,7 +47,25 @@ fn postgres_killed() {
     until("readiness", || {
         (service.get("/_readiness").status == 200).then_some(())
     });
+    // Connections that were open before are of no use any more; whoever gets one does not notice.
     world.servers.command("kill postgres");
+    world.servers.command("start postgres");
+    service
+        .ask(warm)
+        .row("PostgreSQL restarted between two requests", AT_ONCE)
+        .complete("redis");
+    let locked = world.lock("posthog_person");
+    std::thread::scope(|scope| {
+        let keys = json!({ "flag_keys": ["always", "person", "dependent"] });
+        let waiting = scope.spawn(|| service.ask_with(warm, keys));
+        until("the statement", || (world.sql(WAITING) == ["1"]).then_some(()));
+        world.servers.command("kill postgres");
+        let answer = waiting.join().expect("an answer");
+        answer
+            .row("PostgreSQL killed under a statement", Duration::from_secs(1))
+            .degraded(&[("person", "database_unavailable")]);
+    });
+    drop(locked);
     service
         .ask_with(warm, self_sufficient())
         .row("PostgreSQL killed, no person data needed", AT_ONCE)
@@ -52,13 +74,20 @@ fn postgres_killed() {
         .ask(warm)
         .row("PostgreSQL killed, person data needed", READ_PAUSES + AT_ONCE)
         .degraded(&[("person", "database_unavailable")]);
-    service
+    unasked
         .ask_with(warm, json!({ "$anon_distinct_id": "anon" }))
         .row("PostgreSQL killed, continuity too", CHECK_PAUSES + AT_ONCE)
         .degraded(&[
             ("person", "database_unavailable"),
             ("continuity", "hash_key_override_error"),
         ]);
+    let body = json!({ "token": warm.token(), "distinct_id": "ada" });
+    let answer = service
+        .post("/decide?v=3", &body, &[])
+        .row("PostgreSQL killed, /decide", READ_PAUSES + AT_ONCE);
+    assert_eq!(answer.json["errorsWhileComputingFlags"], true, "{answer:?}");
+    assert_eq!(answer.json["featureFlags"]["always"], true, "{answer:?}");
+    assert_ne!(answer.json["featureFlags"]["person"], true, "{answer:?}");
     for _ in 0..2 {
         service
             .ask(nowhere)

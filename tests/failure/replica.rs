@@ -22,12 +22,13 @@ fn replicaof(world: &World, host: &str, port: &str) {
 #[test]
 fn a_replica_that_lags_dies_and_hangs() {
     let world = World::new(&["redis", "redis-replica"]);
-    let [lagging, dead, hung, back] = [1, 2, 3, 4].map(Team);
+    let [lagging, dead, hung, back, slow] = [1, 2, 3, 4, 5].map(Team);
     for team in [dead, hung] {
         world.in_redis("redis", team);
         world.in_s3(team);
         replicated(&world, &team.flags_key().redis());
     }
+    world.in_s3(slow);
     let replica = world.servers.url("redis-replica");
     let service = Service::start(&world, &[("REDIS_READER_URL", &replica)]);
 
@@ -65,18 +66,33 @@ fn a_replica_that_lags_dies_and_hangs() {
         replicated(&world, &team.flags_key().redis());
         let mut connection = world.redis("redis-replica");
         let clients: String = redis::cmd("CLIENT").arg("LIST").query(&mut connection).ok()?;
-        // Its primary's link, this connection, and the service's.
-        (clients.lines().count() >= 3).then_some(())
+        // The link to its primary, this connection, and the service's two.
+        (clients.lines().count() >= 4).then_some(())
     });
 
     world.servers.command("pause redis-replica");
-    service
+    let answer = service
         .ask(hung)
         .row("replica paused, primary answers", REDIS_COMMAND * 2 + AT_ONCE)
         .complete("redis");
+    assert!(answer.took >= REDIS_COMMAND, "it was asked: {answer:?}");
+    world.servers.command("pause redis");
+    service
+        .ask(slow)
+        .row(
+            "replica and primary paused, cold team",
+            REDIS_COMMAND * 4 + AT_ONCE,
+        )
+        .complete("s3");
+    world.servers.command("resume redis");
     world.servers.command("resume redis-replica");
-    world.in_redis("redis", back);
+    for team in [slow, back] {
+        world.in_redis("redis", team);
+    }
     replicated(&world, &back.flags_key().redis());
+    until("a connection", || {
+        (service.ask(slow).complete_from_any() == "redis").then_some(())
+    });
     service
         .ask(back)
         .row("replica paused, resumed", AT_ONCE)

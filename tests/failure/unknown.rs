@@ -1,9 +1,11 @@
 //! Sentinels, and tokens that nobody has.
 
+use std::time::{Duration, Instant};
+
 use crate::definitions::{Team, stored};
 use crate::report::AT_ONCE;
 use crate::service::Service;
-use crate::world::World;
+use crate::world::{World, until};
 
 #[test]
 fn sentinels_and_unknown_tokens() {
@@ -38,4 +40,39 @@ fn sentinels_and_unknown_tokens() {
             .row("unknown token, asked again with the lower tiers away", AT_ONCE)
             .refused(401, "authentication_failed");
     }
+}
+
+#[test]
+fn tokens_are_remembered_as_unknown_while_redis_is_away() {
+    let world = World::new(&["redis"]);
+    let service = Service::start(&world, &[]);
+    world.servers.command("kill redis");
+    let unknown = Team(1);
+    // Its loss makes what was known uncertain, once.
+    until("the loss to be noticed", || {
+        let lost = |line: &String| line.starts_with("warning: redis: connection lost");
+        service.errors().iter().any(lost).then_some(())
+    });
+    service
+        .ask(Team(2))
+        .row("unknown token, Redis killed", AT_ONCE * 3)
+        .refused(401, "authentication_failed");
+    std::thread::sleep(Duration::from_millis(200));
+    service.ask(unknown).refused(401, "authentication_failed");
+    let _locked = world.lock("posthog_team");
+    world.stop_objects();
+    let start = Instant::now();
+    // Longer than several attempts to connect to Redis again.
+    while start.elapsed() < Duration::from_secs(2) {
+        let again = service.ask(unknown).refused(401, "authentication_failed");
+        assert!(
+            again.took < Duration::from_secs(1),
+            "it was looked up again: {again:?}"
+        );
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    service
+        .ask(unknown)
+        .row("unknown token, asked again with every tier away", AT_ONCE)
+        .refused(401, "authentication_failed");
 }
