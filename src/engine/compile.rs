@@ -70,6 +70,11 @@ pub fn compile(project: &RawProject) -> CompiledProject {
 
     let mut compiler = Compiler::new(project, &flags, &zone);
     let compiled = flags.iter().map(|flag| compiler.flag(flag)).collect();
+    let unmapped = if project.group_types_failed {
+        refer_to_groups(&flags)
+    } else {
+        BitSet::default()
+    };
     let Compiler {
         mut properties,
         cohorts,
@@ -97,7 +102,7 @@ pub fn compile(project: &RawProject) -> CompiledProject {
         cohorts,
         zone,
         dependencies,
-        group_types_failed: project.group_types_failed,
+        unmapped,
         ready: Default::default(),
         warnings,
     };
@@ -106,6 +111,25 @@ pub fn compile(project: &RawProject) -> CompiledProject {
         compiled.ready[at] = ready;
     }
     compiled
+}
+
+/// Flags whose group types have to be known, by `evaluation.md` 14.2.
+fn refer_to_groups(flags: &[&RawFlag]) -> BitSet {
+    let mut set = BitSet::new(flags.len());
+    for (at, flag) in flags.iter().enumerate() {
+        let in_condition = |condition: &RawConditionSet| {
+            let mut filters = condition.properties.iter().flatten();
+            matches!(condition.aggregation_group_type_index, Some(Some(_)))
+                || filters.any(|filter| {
+                    filter.filter_type == FilterType::Group && filter.group_type_index.is_some()
+                })
+        };
+        if flag.filters.aggregation_group_type_index.is_some() || flag.filters.groups.iter().any(in_condition)
+        {
+            set.insert(at);
+        }
+    }
+    set
 }
 
 fn timezone(name: &str, warnings: &mut Vec<CompileWarning>) -> TimeZone {
@@ -736,14 +760,12 @@ impl<'p> Compiler<'p> {
                 }
             }
         }
-        let references_groups = !referenced.is_empty();
         referenced.retain(|group| self.is_mapped(*group));
         Needs {
             always,
             person: person.into(),
             group: wanted_groups.into(),
             referenced_groups: referenced.into(),
-            references_groups,
             static_cohorts: static_cohorts.into(),
         }
     }

@@ -177,7 +177,7 @@ impl CompiledProject {
             }
         }
         let mut summary = EvaluationSummary {
-            errors: selection.has_cycle() || context.continuity_failed,
+            errors: selection.has_cycle() || context.continuity_failed || self.lacks_mapping(selection),
             parallel_stages: 0,
         };
         for stage in selection.stages() {
@@ -221,13 +221,13 @@ impl CompiledProject {
             }
         }
         summary.errors |= results.iter().any(|result| result.value == FlagValue::Failed);
-        if self.group_types_failed {
-            // `evaluation.md` 14.2: group conditions are skipped, and the answer says that something is missing.
-            summary.errors |= results
-                .iter()
-                .any(|result| self.flag(result.flag).needs.references_groups);
-        }
         summary
+    }
+
+    /// Whether a selected flag refers to a group type although the mapping could not be read.
+    fn lacks_mapping(&self, selection: &Selection) -> bool {
+        let lacks = |flag: &FlagIndex| self.unmapped.contains(flag.0 as usize);
+        !self.unmapped.is_empty() && selection.order().iter().any(lacks)
     }
 }
 

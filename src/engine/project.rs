@@ -28,8 +28,8 @@ pub struct CompiledProject {
     pub(super) zone: TimeZone,
     pub(super) filterable: Filterable,
     pub(super) dependencies: Dependencies,
-    /// The group type mapping could not be read.
-    pub(super) group_types_failed: bool,
+    /// Flags that refer to a group type while the mapping cannot be read: they set the errors flag (`evaluation.md` 14.2).
+    pub(super) unmapped: BitSet,
     /// Ready selections by [`super::selection::runtime_position`].
     pub(super) ready: [Selection; 4],
     pub(super) warnings: Vec<CompileWarning>,
@@ -188,8 +188,6 @@ pub(super) struct Needs {
     pub referenced_groups: Box<[GroupIndex]>,
     /// Static cohorts, by position, that its conditions can depend on.
     pub static_cohorts: Box<[u32]>,
-    /// Whether it refers to any, known to the mapping or not.
-    pub references_groups: bool,
 }
 
 /// Something in the definitions that cannot work; reported once, at load.
@@ -323,6 +321,7 @@ impl CompiledProject {
             + self.cohort_filters.capacity() * size_of::<CohortFilter>()
             + self.properties.heap_bytes()
             + self.cohorts.heap_bytes()
+            + self.unmapped.heap_bytes()
             + self.ready.iter().map(Selection::heap_bytes).sum::<usize>()
             + self
                 .dependencies
