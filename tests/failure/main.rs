@@ -5,6 +5,7 @@
 //! from. A run writes what it saw to `target/failure-matrix.txt`.
 
 mod answer;
+mod chaos;
 mod continuity;
 mod corrupt;
 mod definitions;

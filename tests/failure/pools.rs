@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::definitions::{Team, continuity};
+use crate::definitions::{Team, continuity, group};
 use crate::gate::{Gate, Way};
 use crate::report::AT_ONCE;
 use crate::service::Service;
@@ -90,16 +90,71 @@ fn slow_statements_and_used_up_pools() {
     }
 }
 
+/// Another way to the database, and its URL.
+fn gate(world: &World) -> (Gate, String) {
+    let (before, after) = world.database_url.split_once("@127.0.0.1:").expect("loopback");
+    let (port, database) = after.split_once('/').expect("a database");
+    let gate = Gate::to(format!("127.0.0.1:{port}").parse().expect("an address"));
+    let url = format!("{before}@{}/{database}", gate.address);
+    (gate, url)
+}
+
+#[test]
+fn the_persons_database_away_alone() {
+    let world = World::new(&["redis"]);
+    let (warm, cold) = (Team(1), Team(2));
+    world.everywhere(warm);
+    world.in_postgres(cold);
+    world.flag_in_postgres(&group(cold));
+    let (gate, persons) = gate(&world);
+    let service = Service::start(
+        &world,
+        &[
+            ("PERSONS_READ_DATABASE_URL", &persons),
+            ("PERSONS_WRITE_DATABASE_URL", &persons),
+        ],
+    );
+    service.ask(warm).complete("redis");
+    gate.set(Way::Closed);
+    service
+        .ask(warm)
+        .row("persons database down alone, held team", AT_ONCE)
+        .degraded(&[("person", "database_unavailable")]);
+    service
+        .ask_with(
+            cold,
+            json!({ "person_properties": { "plan": "pro" }, "flag_keys": ["dependent", "from_postgres"] }),
+        )
+        .row(
+            "persons database down alone, cold team from PostgreSQL",
+            AT_ONCE * 3,
+        );
+    let answer = service
+        .ask_with(cold, json!({ "person_properties": { "plan": "pro" } }))
+        .row("persons database down alone, group types unknown", AT_ONCE)
+        .degraded(&[("group", "database_unavailable")]);
+    assert!(answer.is_on("person"), "{answer:?}");
+    service
+        .get("/_readiness")
+        .row("persons database down alone, /_readiness", AT_ONCE)
+        .refused(503, "persons");
+    gate.set(Way::Open);
+    for team in [warm, cold] {
+        recovered(&service, team);
+    }
+    until("the mapping", || {
+        let answer = service.ask(cold);
+        (!answer.has_errors() && answer.tier() == Some("postgres")).then_some(())
+    });
+}
+
 #[test]
 fn the_persons_writer_away_alone() {
     let world = World::new(&["redis"]);
     let team = Team(1);
     world.everywhere(team);
     world.flags_in_redis("redis", team, &team.entry_with("redis", &[continuity(team)]));
-    let (before, after) = world.database_url.split_once("@127.0.0.1:").expect("loopback");
-    let (port, database) = after.split_once('/').expect("a database");
-    let gate = Gate::to(format!("127.0.0.1:{port}").parse().expect("an address"));
-    let writer = format!("{before}@{}/{database}", gate.address);
+    let (gate, writer) = gate(&world);
     let reader = world.database_url.clone();
     let service = Service::start(
         &world,

@@ -1,11 +1,11 @@
 //! PostgreSQL dies or hangs: what needs nothing stored is answered, the rest says why it is not.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use crate::definitions::{Team, continuity};
-use crate::report::{AT_ONCE, PERSONS_DEADLINE, REQUEST_TIMEOUT};
+use crate::report::{AT_ONCE, PERSONS_DEADLINE, REQUEST_TIMEOUT, row};
 use crate::service::{Service, settings};
 use crate::world::{World, until};
 
@@ -130,7 +130,7 @@ fn postgres_killed() {
 fn postgres_paused() {
     let (world, [warm, headless, nowhere]) = world();
     let service = Service::start(&world, &[]);
-    let hurried = Service::start(&world, &[("ACQUIRE_TIMEOUT_SECS", "1")]);
+    let mut hurried = Service::start(&world, &[("ACQUIRE_TIMEOUT_SECS", "1")]);
     service.ask(warm).complete("redis");
     hurried.ask(warm).complete("redis");
     world.servers.command("pause postgres");
@@ -200,6 +200,33 @@ fn postgres_paused() {
             (service.ask(team).tier() == Some("postgres")).then_some(())
         });
     }
+
+    // An outage does not keep a process from ending in order: who waits is answered first.
+    let locked = world.lock("posthog_person");
+    std::thread::scope(|scope| {
+        let keys = json!({ "flag_keys": ["always", "person", "dependent"] });
+        let waiting = scope.spawn(|| hurried.ask_with(warm, keys));
+        until("the statement", || (world.sql(WAITING) == ["1"]).then_some(()));
+        world.servers.command("pause postgres");
+        hurried.terminate();
+        waiting
+            .join()
+            .expect("an answer")
+            .row(
+                "PostgreSQL paused under a statement, told to end",
+                PERSONS_DEADLINE,
+            )
+            .degraded(&[("person", "timeout:persons_db_deadline")]);
+    });
+    let start = Instant::now();
+    assert_eq!(hurried.ended(), Some(0), "{:?}", hurried.errors());
+    row(
+        "PostgreSQL paused, the process has ended",
+        "exit code 0",
+        start.elapsed(),
+    );
+    assert!(start.elapsed() < REQUEST_TIMEOUT, "{:?}", start.elapsed());
+    drop(locked);
 }
 
 #[test]

@@ -21,7 +21,7 @@ pub const S3_STEP: Duration = Duration::from_secs(3);
 pub const LOAD_WAIT: Duration = Duration::from_millis(200);
 
 /// What an answer takes that waits for nobody. Generous: what is asserted is the absence of a time limit, not speed.
-pub const AT_ONCE: Duration = Duration::from_millis(100);
+pub const AT_ONCE: Duration = Duration::from_millis(200);
 
 /// Promises are held with a margin of three (`decisions.md` 20), but never beyond the request's own limit.
 pub fn bound(promise: Duration) -> Duration {

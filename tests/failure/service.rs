@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -22,6 +23,7 @@ pub struct Service {
     process: Child,
     pub address: SocketAddr,
     errors: Arc<Mutex<Vec<String>>>,
+    told_to_end: AtomicBool,
 }
 
 /// Settings that connect a service to a world; the rest are defaults.
@@ -78,6 +80,7 @@ impl Service {
             process,
             address,
             errors,
+            told_to_end: AtomicBool::new(false),
         }
     }
 
@@ -138,6 +141,19 @@ impl Service {
         self.errors.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Tells it to end in order.
+    pub fn terminate(&self) {
+        self.told_to_end.store(true, Ordering::Relaxed);
+        let id = self.process.id().to_string();
+        let status = Command::new("kill").args(["-TERM", &id]).status();
+        assert!(status.is_ok_and(|status| status.success()));
+    }
+
+    /// Waits for its end: the exit code.
+    pub fn ended(&mut self) -> Option<i32> {
+        self.process.wait().expect("it was started").code()
+    }
+
     /// Whether it is the process that was started.
     pub fn is_running(&mut self) -> bool {
         matches!(self.process.try_wait(), Ok(None))
@@ -146,7 +162,7 @@ impl Service {
 
 impl Drop for Service {
     fn drop(&mut self) {
-        let ended = !self.is_running();
+        let ended = !self.is_running() && !self.told_to_end.load(Ordering::Relaxed);
         let _ = self.process.kill();
         let _ = self.process.wait();
         if ended && !std::thread::panicking() {

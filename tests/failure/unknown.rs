@@ -76,3 +76,32 @@ fn tokens_are_remembered_as_unknown_while_redis_is_away() {
         .row("unknown token, asked again with every tier away", AT_ONCE)
         .refused(401, "authentication_failed");
 }
+
+#[test]
+fn an_outage_is_no_unknown_token_where_postgresql_may_not_be_asked() {
+    let world = World::new(&["redis"]);
+    let teams: Vec<Team> = (1..=3).map(Team).collect();
+    for team in &teams {
+        world.in_postgres(*team);
+    }
+    let service = Service::start(&world, &[("SKIP_PG_TEAM_FALLBACK", "true")]);
+    service
+        .ask(teams[0])
+        .row("no PostgreSQL fallback: absent in Redis and S3", AT_ONCE)
+        .refused(401, "authentication_failed");
+    world.stop_objects();
+    service
+        .ask(teams[1])
+        .row("no PostgreSQL fallback: absent in Redis, S3 down", AT_ONCE * 3)
+        .refused(503, "temporary issue");
+    world.restart_objects();
+    world.servers.command("kill redis");
+    service
+        .ask(teams[2])
+        .row("no PostgreSQL fallback: Redis down, absent in S3", AT_ONCE * 3)
+        .refused(503, "temporary issue");
+    world.in_s3(teams[2]);
+    until("definitions from S3", || {
+        (service.ask(teams[2]).tier() == Some("s3")).then_some(())
+    });
+}
