@@ -29,8 +29,9 @@ pub fn bound(promise: Duration) -> Duration {
 }
 
 static TABLE: LazyLock<Mutex<File>> = LazyLock::new(|| {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/target/failure-matrix.txt");
-    Mutex::new(File::create(path).expect("the table"))
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/target");
+    std::fs::create_dir_all(folder).expect("the build's folder");
+    Mutex::new(File::create(format!("{folder}/failure-matrix.txt")).expect("the table"))
 });
 
 /// Adds a row.
