@@ -479,7 +479,11 @@ async fn gather(
     let query = FactsQuery {
         team_id,
         distinct_id: distinct_id.to_owned(),
-        static_cohort_ids: project.static_cohort_ids().to_vec(),
+        static_cohort_ids: plan
+            .static_cohorts
+            .iter()
+            .map(|position| project.static_cohort_ids()[position])
+            .collect(),
         groups,
     };
     let StoredFacts { person, groups } = source.facts(&query).await?;

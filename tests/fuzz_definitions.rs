@@ -12,6 +12,7 @@ mod load;
 mod reference;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use feature_flags::definition::document::parse;
@@ -27,7 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Imports, loads, compiles and evaluates; says how many flags were compiled, or `None` for a refused document.
 fn swallow(document: &[u8]) -> Option<usize> {
     let started = Instant::now();
-    let store = EmbeddedStore::temporary().expect("a temporary store");
+    let store = Arc::new(EmbeddedStore::temporary().expect("a temporary store"));
     match store.import(document) {
         Err(ImportError::Problems { problems, .. }) => {
             assert!(!problems.is_empty() && problems.iter().all(|problem| problem.path.starts_with('$')));

@@ -95,7 +95,7 @@ fn settings(config: &Config) -> Result<ConnectedSettings, Failure> {
         tiers: tiered_settings(config),
         repair_ttl: config.snapshot.read_repair_ttl,
         skip_writes: config.continuity.skip_writes,
-        heartbeat: config.snapshot.soft_ttl / 2,
+        heartbeat: redis.client_tracking.then_some(config.snapshot.soft_ttl / 2),
     })
 }
 

@@ -283,6 +283,8 @@ settings! {
             "milliseconds a command; 0: no limit";
         connection_timeout: Option<Duration> = "REDIS_CONNECTION_TIMEOUT_MS", "5000", optional_milliseconds(60_000),
             "milliseconds to connect; 0: no limit";
+        client_tracking: bool = "CLIENT_TRACKING_ENABLED", "true", boolean,
+            "let Redis announce changed definitions; false: changes are seen when definitions are refreshed by age";
         retry_count: u32 = "REDIS_CLIENT_RETRY_COUNT", "3", between(0, 100),
             "attempts to connect at start";
         compression_enabled: bool = "REDIS_COMPRESSION_ENABLED", "false", boolean,

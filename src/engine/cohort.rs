@@ -209,6 +209,27 @@ impl Cohorts {
         &self.static_ids
     }
 
+    /// Adds the positions of the static cohorts that membership in a cohort can depend on, itself included, each once.
+    pub fn static_positions(&self, id: i64, into: &mut Vec<u32>) {
+        let mut seen = std::collections::HashSet::new();
+        let mut open = vec![id];
+        while let Some(id) = open.pop() {
+            let Some(CohortIndex(at)) = self.get(id) else {
+                continue;
+            };
+            if !seen.insert(at) {
+                continue;
+            }
+            let cohort = &self.cohorts[at as usize];
+            open.extend(&cohort.references);
+            if let Kind::Static(position) = cohort.kind
+                && !into.contains(&position)
+            {
+                into.push(position);
+            }
+        }
+    }
+
     /// Whether the person is a member. The cohort must have no [`Cohorts::error`].
     #[must_use]
     pub fn is_member(

@@ -70,6 +70,11 @@ pub fn compile(project: &RawProject) -> CompiledProject {
 
     let mut compiler = Compiler::new(project, &flags, &zone);
     let compiled = flags.iter().map(|flag| compiler.flag(flag)).collect();
+    let unmapped = if project.group_types_failed {
+        refer_to_groups(&flags)
+    } else {
+        BitSet::default()
+    };
     let Compiler {
         mut properties,
         cohorts,
@@ -97,6 +102,7 @@ pub fn compile(project: &RawProject) -> CompiledProject {
         cohorts,
         zone,
         dependencies,
+        unmapped,
         ready: Default::default(),
         warnings,
     };
@@ -105,6 +111,25 @@ pub fn compile(project: &RawProject) -> CompiledProject {
         compiled.ready[at] = ready;
     }
     compiled
+}
+
+/// Flags whose group types have to be known, by `evaluation.md` 14.2.
+fn refer_to_groups(flags: &[&RawFlag]) -> BitSet {
+    let mut set = BitSet::new(flags.len());
+    for (at, flag) in flags.iter().enumerate() {
+        let in_condition = |condition: &RawConditionSet| {
+            let mut filters = condition.properties.iter().flatten();
+            matches!(condition.aggregation_group_type_index, Some(Some(_)))
+                || filters.any(|filter| {
+                    filter.filter_type == FilterType::Group && filter.group_type_index.is_some()
+                })
+        };
+        if flag.filters.aggregation_group_type_index.is_some() || flag.filters.groups.iter().any(in_condition)
+        {
+            set.insert(at);
+        }
+    }
+    set
 }
 
 fn timezone(name: &str, warnings: &mut Vec<CompileWarning>) -> TimeZone {
@@ -720,12 +745,28 @@ impl<'p> Compiler<'p> {
         wanted_groups.dedup();
         referenced.sort_unstable();
         referenced.dedup();
+        let mut static_cohorts = Vec::new();
+        for set in raw
+            .filters
+            .groups
+            .iter()
+            .chain(raw.filters.super_groups.iter().flatten())
+        {
+            for filter in set.properties.iter().flatten() {
+                if filter.filter_type == FilterType::Cohort
+                    && let Some(id) = filter.value.as_ref().and_then(Value::as_i64)
+                {
+                    self.cohorts.static_positions(id, &mut static_cohorts);
+                }
+            }
+        }
         referenced.retain(|group| self.is_mapped(*group));
         Needs {
             always,
             person: person.into(),
             group: wanted_groups.into(),
             referenced_groups: referenced.into(),
+            static_cohorts: static_cohorts.into(),
         }
     }
 }

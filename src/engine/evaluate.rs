@@ -177,7 +177,7 @@ impl CompiledProject {
             }
         }
         let mut summary = EvaluationSummary {
-            errors: selection.has_cycle() || context.continuity_failed,
+            errors: selection.has_cycle() || context.continuity_failed || self.lacks_mapping(selection),
             parallel_stages: 0,
         };
         for stage in selection.stages() {
@@ -222,6 +222,12 @@ impl CompiledProject {
         }
         summary.errors |= results.iter().any(|result| result.value == FlagValue::Failed);
         summary
+    }
+
+    /// Whether a selected flag refers to a group type although the mapping could not be read.
+    fn lacks_mapping(&self, selection: &Selection) -> bool {
+        let lacks = |flag: &FlagIndex| self.unmapped.contains(flag.0 as usize);
+        !self.unmapped.is_empty() && selection.order().iter().any(lacks)
     }
 }
 

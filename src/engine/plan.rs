@@ -32,6 +32,8 @@ pub struct PlanScratch {
     pub requiring: BitSet,
     /// Group types whose stored properties are wanted.
     pub groups: Vec<GroupIndex>,
+    /// Static cohorts, by position, that some selected flag can depend on.
+    pub static_cohorts: BitSet,
 }
 
 impl CompiledProject {
@@ -69,7 +71,7 @@ impl CompiledProject {
         plan
     }
 
-    /// Which flags need the facts, and which groups they refer to.
+    /// Which flags need the facts, and which groups and static cohorts the selected flags refer to.
     pub fn plan_facts(
         &self,
         selection: &Selection,
@@ -79,8 +81,12 @@ impl CompiledProject {
     ) {
         scratch.requiring.reset(self.flags().len());
         scratch.groups.clear();
+        scratch.static_cohorts.reset(self.static_cohort_ids().len());
         for index @ FlagIndex(at) in selection.order() {
             let flag = self.flag(*index);
+            for position in &flag.needs.static_cohorts {
+                scratch.static_cohorts.insert(*position as usize);
+            }
             if flag.requires_facts(slots, group_keys) {
                 scratch.requiring.insert(*at as usize);
                 for group in &flag.needs.referenced_groups {

@@ -28,6 +28,8 @@ pub struct CompiledProject {
     pub(super) zone: TimeZone,
     pub(super) filterable: Filterable,
     pub(super) dependencies: Dependencies,
+    /// Flags that refer to a group type while the mapping cannot be read: they set the errors flag (`evaluation.md` 14.2).
+    pub(super) unmapped: BitSet,
     /// Ready selections by [`super::selection::runtime_position`].
     pub(super) ready: [Selection; 4],
     pub(super) warnings: Vec<CompileWarning>,
@@ -184,6 +186,8 @@ pub(super) struct Needs {
     pub group: Box<[(GroupIndex, SlotIndex)]>,
     /// Group types that the flag refers to.
     pub referenced_groups: Box<[GroupIndex]>,
+    /// Static cohorts, by position, that its conditions can depend on.
+    pub static_cohorts: Box<[u32]>,
 }
 
 /// Something in the definitions that cannot work; reported once, at load.
@@ -299,6 +303,7 @@ impl CompiledProject {
                     + size_of_val(&*flag.needs.person)
                     + size_of_val(&*flag.needs.group)
                     + size_of_val(&*flag.needs.referenced_groups)
+                    + size_of_val(&*flag.needs.static_cohorts)
             })
             .sum();
         let filters: usize = self
@@ -316,6 +321,7 @@ impl CompiledProject {
             + self.cohort_filters.capacity() * size_of::<CohortFilter>()
             + self.properties.heap_bytes()
             + self.cohorts.heap_bytes()
+            + self.unmapped.heap_bytes()
             + self.ready.iter().map(Selection::heap_bytes).sum::<usize>()
             + self
                 .dependencies

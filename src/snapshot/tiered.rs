@@ -6,6 +6,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::timeout;
+
 use super::entry::{Part, Payload, TierReader};
 use super::inputs::DatabaseInputs;
 use super::port::{BoxFuture, Changes, LoadError, Loaded, LoadedProject, ProjectSource, Validity};
@@ -22,6 +24,10 @@ const FAILED_RECHECK: Duration = Duration::from_secs(1);
 
 /// How soon a configuration is looked for again whose second tier gave no answer.
 const CONFIG_RECHECK: Duration = Duration::from_secs(30);
+
+/// How long the first load of a team waits for a configuration that Redis does not have: flags do not need it, and a
+/// second tier that stalls would hold them up for its whole step. The load after it waits to the end, with nobody behind it.
+const FIRST_CONFIG_WAIT: Duration = Duration::from_millis(800);
 
 /// Where announcements of changes come from.
 pub trait ChangeFeed: Send + Sync {
@@ -212,7 +218,20 @@ impl TieredSource {
         let config = async {
             let parse = |text: &str| parse_config(text).map(|()| Some(text.to_owned()));
             let key = EntryKey::Config(token.into());
-            match self.tiers.read(&key, known.map(|tags| tags.config), parse).await {
+            let read = self.tiers.read(&key, known.map(|tags| tags.config), parse);
+            let read = match known {
+                Some(_) => read.await,
+                None => match timeout(FIRST_CONFIG_WAIT, read).await {
+                    Ok(read) => read,
+                    Err(_) => {
+                        return Part {
+                            recheck_after: Some(FAILED_RECHECK),
+                            ..Part::empty(false)
+                        };
+                    }
+                },
+            };
+            match read {
                 Ok(Some(part)) => part,
                 Ok(None) => Part::empty(true),
                 Err(miss) if miss.is_definite => Part::empty(true),

@@ -43,8 +43,9 @@ pub struct ConnectedSettings {
     pub repair_ttl: Duration,
     /// `SKIP_WRITES`.
     pub skip_writes: bool,
-    /// Time between proofs that no change was missed: half the soft TTL.
-    pub heartbeat: Duration,
+    /// Time between proofs that no change was missed: half the soft TTL. `None`: changes are not announced, and age alone
+    /// decides when definitions are read again.
+    pub heartbeat: Option<Duration>,
 }
 
 /// Redis by URL.
@@ -170,20 +171,7 @@ impl Connected {
             servers.flags_enabled,
             servers.definitions_dedicated,
         ));
-        let followed: Vec<_> = entries.followed().cloned().collect();
-        let queue = Arc::new(ChangeQueue::new(Arc::new(PushClock::new(followed.len()))));
-        let tracking = TrackingSettings {
-            heartbeat: settings.heartbeat,
-            connection_timeout: servers.endpoint.connection_timeout,
-            response_timeout: servers.endpoint.response_timeout,
-        };
-        let trackers = followed
-            .iter()
-            .enumerate()
-            .map(|(at, client)| {
-                Tracker::start(at, client.reader().url().clone(), tracking, Arc::clone(&queue))
-            })
-            .collect();
+        let (queue, trackers) = follow(&entries, settings.heartbeat, servers.endpoint);
 
         let objects = S3Store::new(settings.objects, Arc::clone(&retries));
         let objects = Arc::new(match credentials {
@@ -333,6 +321,32 @@ impl Connected {
         }));
         together(asked)
     }
+}
+
+/// One tracker for each server that entries are read from, and the queue that they fill.
+fn follow(
+    entries: &RedisEntries,
+    heartbeat: Option<Duration>,
+    endpoint: EndpointSettings,
+) -> (Arc<ChangeQueue>, Vec<Tracker>) {
+    let Some(heartbeat) = heartbeat else {
+        return (
+            Arc::new(ChangeQueue::new(Arc::new(PushClock::new(0)))),
+            Vec::new(),
+        );
+    };
+    let followed: Vec<_> = entries.followed().collect();
+    let queue = Arc::new(ChangeQueue::new(Arc::new(PushClock::new(followed.len()))));
+    let settings = TrackingSettings {
+        heartbeat,
+        connection_timeout: endpoint.connection_timeout,
+        response_timeout: endpoint.response_timeout,
+    };
+    let start = |(at, client): (usize, &&Arc<Client>)| {
+        Tracker::start(at, client.reader().url().clone(), settings, Arc::clone(&queue))
+    };
+    let trackers = followed.iter().enumerate().map(start).collect();
+    (queue, trackers)
 }
 
 fn ask_endpoint(client: Arc<Client>, reader: bool, limit: Duration) -> BoxFuture<'static, SourceReport> {

@@ -15,7 +15,7 @@ pub const SDK_FIXTURE: &str = include_str!("../fixtures/sdk_fixture.json");
 
 /// A store that documents are imported into.
 pub enum Store {
-    Embedded(EmbeddedStore),
+    Embedded(Arc<EmbeddedStore>),
     Postgres(Database),
 }
 

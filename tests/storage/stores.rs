@@ -112,7 +112,7 @@ impl Stores {
             tiers: TieredSettings::default(),
             repair_ttl: Duration::from_secs(600),
             skip_writes: false,
-            heartbeat: Duration::from_millis(500),
+            heartbeat: Some(Duration::from_millis(500)),
         }
     }
 

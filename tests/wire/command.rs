@@ -26,14 +26,47 @@ fn the_version_is_the_package_s() {
 }
 
 #[test]
-fn serve_says_what_it_lacks() {
-    let output = run(&["serve"], &[]);
-    assert_eq!(output.status.code(), Some(2));
-    let text = String::from_utf8(output.stderr).unwrap();
-    assert!(
-        text.contains("not built into this version") && text.contains("WRITE_DATABASE_URL"),
-        "{text}"
+fn serve_names_what_is_away_once_and_ends_when_told_to_be_strict() {
+    let nowhere = "127.0.0.1:1";
+    let (redis, postgres, objects) = (
+        format!("redis://{nowhere}/"),
+        format!("postgres://somebody:secret@{nowhere}/posthog"),
+        format!("http://{nowhere}"),
     );
+    let variables = [
+        ("ADDRESS", "127.0.0.1:0"),
+        ("REDIS_URL", redis.as_str()),
+        ("READ_DATABASE_URL", &postgres),
+        ("WRITE_DATABASE_URL", &postgres),
+        ("OBJECT_STORAGE_ENDPOINT", &objects),
+        ("AWS_ACCESS_KEY_ID", "key"),
+        ("AWS_SECRET_ACCESS_KEY", "secret"),
+        ("EXIT_WHEN_DEPENDENCY_UNAVAILABLE", "true"),
+    ];
+    let output = run(&["serve"], &variables);
+    assert_eq!(output.status.code(), Some(1));
+    let text = String::from_utf8(output.stderr).unwrap();
+    for source in ["redis", "non_persons_reader", "non_persons_writer", "s3"] {
+        let lines = text
+            .lines()
+            .filter(|line| line.contains(&format!("{source} cannot be used")));
+        assert_eq!(lines.count(), 1, "{source}: {text}");
+    }
+    assert!(!text.contains("secret"), "{text}");
+}
+
+#[test]
+fn warm_and_import_say_what_is_away() {
+    let postgres = "postgres://somebody:secret@127.0.0.1:1/posthog";
+    let variables = [("READ_DATABASE_URL", postgres), ("WRITE_DATABASE_URL", postgres)];
+    let fixture = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/sdk_fixture.json");
+    for arguments in [&["warm", "--all"][..], &["import", fixture]] {
+        let output = run(arguments, &variables);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(!text.is_empty() && !text.contains("secret"), "{text}");
+    }
+    assert_eq!(run(&["warm"], &[]).status.code(), Some(2));
 }
 
 #[test]
