@@ -12,7 +12,7 @@ use crate::stores::{Layout, Stores, until};
 /// Persons that each project is asked about.
 const PERSONS: usize = 200;
 
-/// Imports a document with the command and starts a server.
+/// Imports a document with the command.
 async fn imported(stores: &Stores, document: &Value) {
     let directory = tempfile::tempdir().expect("a directory");
     let file = directory.path().join("project.json");
@@ -22,6 +22,7 @@ async fn imported(stores: &Stores, document: &Value) {
     stores.replicate().await;
 }
 
+/// The same, and a server.
 async fn serve(stores: &Stores, document: &Value) -> Process {
     imported(stores, document).await;
     Process::serve(connected(stores, &["serve"])).await

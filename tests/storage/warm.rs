@@ -234,11 +234,6 @@ async fn failed_entries_are_named_and_a_second_run_writes_them() {
     for (what, output) in [("denied", &denied), ("away", &away)] {
         let errors = text(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{what}: {errors}");
-        assert!(
-            text(&output.stdout).contains(" 8 failed") || what == "away",
-            "{what}: {}",
-            text(&output.stdout)
-        );
         for id in 1..=2 {
             for entry in ["flags.json", "flags_with_cohorts.json", "full_metadata.json"] {
                 let named = format!("team {id}: {entry}: ");
