@@ -5,14 +5,18 @@
 
 mod connected;
 mod embedded;
+mod entries;
 mod inputs;
 #[path = "../support/load.rs"]
 mod load;
 mod monitor;
 #[path = "../support/object_storage.rs"]
 mod object_storage;
+mod process;
+mod serve;
 #[path = "../support/servers.rs"]
 mod servers;
 mod stores;
 mod suite;
 mod tiers;
+mod warm;

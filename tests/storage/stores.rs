@@ -166,6 +166,17 @@ impl Stores {
         .await;
     }
 
+    /// How many continuity rows there are.
+    pub async fn override_rows(&self) -> i64 {
+        let url = self.persons_database.as_ref().unwrap_or(&self.database);
+        let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls)
+            .await
+            .expect("PostgreSQL answers");
+        tokio::spawn(connection);
+        let count = "SELECT count(*) FROM posthog_featureflaghashkeyoverride";
+        client.query_one(count, &[]).await.expect("it answers").get(0)
+    }
+
     /// A connection to a Redis server by name.
     pub async fn redis(&self, name: &str) -> MultiplexedConnection {
         let client = redis::Client::open(self.redis.url(name)).expect("a url");

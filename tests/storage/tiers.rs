@@ -298,3 +298,65 @@ async fn teams_are_not_looked_for_in_postgresql_when_told_so() {
         "{failed:?}"
     );
 }
+
+#[tokio::test]
+async fn dual_write_reads_shared_then_dedicated_and_repairs_both() {
+    let stores = Stores::start(Layout::DualWrite).await;
+    let connected = stores.open().await;
+    let (mut shared, mut dedicated) = (stores.redis("redis").await, stores.redis("flags-redis").await);
+    // As Django leaves them that writes to the dedicated one alone.
+    for (key, text) in [(TEAM_KEY, TEAM), (FLAGS_KEY, ONE_FLAG)] {
+        cmd("SET")
+            .arg(key)
+            .arg(stored(text))
+            .exec_async(&mut dedicated)
+            .await
+            .expect("SET");
+    }
+    assert_eq!(keys(&load(&connected).await.expect("a project")), ["alpha"]);
+    set(&stores, FLAGS_KEY, &stored(TWO_FLAGS)).await;
+    assert_eq!(
+        keys(&load(&connected).await.expect("a project")),
+        ["alpha", "beta"]
+    );
+
+    for redis in [&mut shared, &mut dedicated] {
+        cmd("DEL").arg(FLAGS_KEY).exec_async(redis).await.expect("DEL");
+    }
+    put_object(&connected, EntryKey::Flags(7), ONE_FLAG.trim_end()).await;
+    assert_eq!(keys(&load(&connected).await.expect("a project")), ["alpha"]);
+    until("repairs", async || {
+        for redis in [&mut shared, &mut dedicated] {
+            let value: Option<Vec<u8>> = cmd("GET").arg(FLAGS_KEY).query_async(redis).await.expect("GET");
+            if value? != stored(ONE_FLAG) {
+                return None;
+            }
+        }
+        Some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn dedicated_reads_nothing_from_shared() {
+    let stores = Stores::start(Layout::Dedicated).await;
+    let connected = stores.open().await;
+    stores.import_rows(&rows()).await;
+    set(&stores, TEAM_KEY, &stored(TEAM)).await;
+    set(&stores, FLAGS_KEY, &stored(ONE_FLAG)).await;
+    assert_eq!(
+        keys(&load(&connected).await.expect("a project")),
+        ["of-rows", "above"]
+    );
+    let mut dedicated = stores.redis("flags-redis").await;
+    cmd("SET")
+        .arg(FLAGS_KEY)
+        .arg(stored(TWO_FLAGS))
+        .exec_async(&mut dedicated)
+        .await
+        .expect("SET");
+    assert_eq!(
+        keys(&load(&connected).await.expect("a project")),
+        ["alpha", "beta"]
+    );
+}
