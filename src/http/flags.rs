@@ -240,6 +240,7 @@ fn lookup_error(error: LookupError) -> HttpError {
         LookupError::Busy => HttpError::ServiceUnavailable,
         LookupError::Load(LoadError::Unavailable(_)) => HttpError::DatabaseUnavailable,
         LookupError::Load(LoadError::Timeout) => HttpError::DatabaseTimeout,
+        LookupError::Load(LoadError::CacheUnreadable(_)) => HttpError::CacheUnreadable,
         LookupError::Load(LoadError::Corrupt(_)) => HttpError::DataUnreadable,
         LookupError::Load(LoadError::Failed(_)) => HttpError::DatabaseError,
         LookupError::Load(LoadError::NotCached) => HttpError::CacheMissing,

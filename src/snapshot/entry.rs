@@ -126,7 +126,7 @@ fn unreadable(error: &ParseError) -> NoEntry {
     NoEntry {
         is_definite: false,
         is_announced: false,
-        error: LoadError::Corrupt(error.to_string()),
+        error: LoadError::CacheUnreadable(error.to_string()),
     }
 }
 
@@ -134,7 +134,7 @@ fn no_entry(miss: Miss) -> NoEntry {
     let error = match &miss.redis {
         _ if miss.is_definite() => LoadError::NotCached,
         RedisFailure::Tier(TierError::Timeout) => LoadError::Timeout,
-        RedisFailure::Corrupt(_) | RedisFailure::Unusable => LoadError::Corrupt(miss.to_string()),
+        RedisFailure::Corrupt(_) | RedisFailure::Unusable => LoadError::CacheUnreadable(miss.to_string()),
         _ => LoadError::Unavailable(miss.to_string()),
     };
     NoEntry {

@@ -86,6 +86,8 @@ pub enum LoadError {
     Timeout,
     /// The store answered with something that cannot be read.
     Corrupt(String),
+    /// What a cache holds cannot be read, and the database may not be asked.
+    CacheUnreadable(String),
     /// The store failed in another way.
     Failed(String),
     /// No cache has it, and the database may not be asked.
@@ -98,6 +100,7 @@ impl fmt::Display for LoadError {
             Self::Unavailable(detail) => write!(formatter, "store unavailable: {detail}"),
             Self::Timeout => formatter.write_str("store timed out"),
             Self::Corrupt(detail) => write!(formatter, "stored definitions unreadable: {detail}"),
+            Self::CacheUnreadable(detail) => write!(formatter, "cached definitions unreadable: {detail}"),
             Self::Failed(detail) => write!(formatter, "store failed: {detail}"),
             Self::NotCached => formatter.write_str("no cache has the entry"),
         }

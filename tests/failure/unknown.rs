@@ -80,7 +80,7 @@ fn tokens_are_remembered_as_unknown_while_redis_is_away() {
 #[test]
 fn an_outage_is_no_unknown_token_where_postgresql_may_not_be_asked() {
     let world = World::new(&["redis"]);
-    let teams: Vec<Team> = (1..=3).map(Team).collect();
+    let teams: Vec<Team> = (1..=4).map(Team).collect();
     for team in &teams {
         world.in_postgres(*team);
     }
@@ -95,6 +95,14 @@ fn an_outage_is_no_unknown_token_where_postgresql_may_not_be_asked() {
         .row("no PostgreSQL fallback: absent in Redis, S3 down", AT_ONCE * 3)
         .refused(503, "temporary issue");
     world.restart_objects();
+    world.put_redis("redis", &teams[3].team_key().redis(), b"corrupt");
+    service
+        .ask(teams[3])
+        .row(
+            "no PostgreSQL fallback: corrupt in Redis, absent in S3",
+            AT_ONCE * 3,
+        )
+        .refused(503, "Failed to parse internal data");
     world.servers.command("kill redis");
     service
         .ask(teams[2])
