@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::date::{DateText, Instant, property_instant};
 use super::number::{operand_number, property_number};
+use super::pattern::pattern_bytes;
 use super::value::{OwnedTape, PropertyValue, to_lowercase};
 use super::version::{parse_range, parse_version, parse_wildcard};
 use crate::definition::OperatorName;
@@ -283,10 +284,9 @@ impl Matcher {
             | Self::Text { needles: texts, .. } => {
                 texts.iter().map(|text| text.len() + size_of::<Box<str>>()).sum()
             }
-            // What a small compiled program with its lazy automaton takes.
             Self::Regex {
                 regex: Some(regex), ..
-            } => 4_096 + regex.as_str().len() * 16,
+            } => pattern_bytes(regex.as_str()),
             Self::Version { .. } => size_of::<Version>(),
             Self::VersionRange(range) => size_of::<VersionReq>() + range.comparators.len() * 48,
             _ => 0,

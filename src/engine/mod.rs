@@ -15,6 +15,7 @@ mod hash;
 mod matcher;
 mod number;
 mod outcome;
+mod pattern;
 mod plan;
 mod project;
 mod property;
