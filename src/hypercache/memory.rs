@@ -102,7 +102,11 @@ impl EntryCache for MemoryCache {
 
     fn inspect<'a>(&'a self, key: &'a EntryKey) -> BoxFuture<'a, Result<Option<StoredEntry>, TierError>> {
         ready(Ok(self.entries().live(key).map(|held| StoredEntry {
-            etag: held.etag.clone(),
+            mark: if key.entry().has_etag() {
+                held.etag.clone()
+            } else {
+                Some(held.payload.clone())
+            },
             remaining: Some(held.expires.saturating_duration_since(Instant::now())),
         })))
     }

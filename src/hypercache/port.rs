@@ -22,7 +22,8 @@ pub trait EntryCache: Send + Sync {
     /// The stored ETag.
     fn get_etag<'a>(&'a self, key: &'a EntryKey) -> BoxFuture<'a, Result<Option<Bytes>, TierError>>;
 
-    /// The stored ETag and how long the payload will still live, for a builder that may skip a write. `None`: no payload.
+    /// What the stored entry is recognised by and how long it will still live, for a builder that may skip a write; never from a
+    /// replica, which may lag. `None`: no payload.
     fn inspect<'a>(&'a self, key: &'a EntryKey) -> BoxFuture<'a, Result<Option<StoredEntry>, TierError>>;
 
     /// Writes payload, and ETag or its absence, in one transaction; then the expiry set (2.7, 2.9).
@@ -36,11 +37,11 @@ pub trait EntryCache: Send + Sync {
     fn repair<'a>(&'a self, key: &'a EntryKey, write: EntryWrite) -> BoxFuture<'a, Result<bool, TierError>>;
 }
 
-/// What is known of a stored entry without its payload.
+/// What a builder compares.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredEntry {
-    /// Stored form, not decoded.
-    pub etag: Option<Bytes>,
+    /// The stored ETag, or the payload of an entry that has none by its kind. Not decoded.
+    pub mark: Option<Bytes>,
     /// `None`: it does not expire.
     pub remaining: Option<Duration>,
 }

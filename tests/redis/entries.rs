@@ -78,7 +78,7 @@ async fn writes_are_those_of_the_specification() {
         Some(&b"etag"[..])
     );
     let stored = entries.inspect(&key).await.expect("inspect").expect("stored");
-    assert_eq!(stored.etag.as_deref(), Some(&b"etag"[..]));
+    assert_eq!(stored.mark.as_deref(), Some(&b"etag"[..]));
     assert!(stored.remaining.expect("expires") > Duration::from_secs(604_790));
 
     // Without an ETag the stored one goes; the sentinel enters no set.
@@ -186,7 +186,7 @@ async fn modes_choose_the_client_and_keep_the_etag_beside_its_payload() {
     );
     // The two differ: no ETag to skip a write for.
     assert_eq!(
-        both.inspect(&flags).await.expect("inspect").expect("stored").etag,
+        both.inspect(&flags).await.expect("inspect").expect("stored").mark,
         None
     );
     both.put(&flags, write(b"new", Some(b"new etag"), 60, true))

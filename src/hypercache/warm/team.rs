@@ -188,13 +188,13 @@ impl<'a> TeamRun<'a> {
         {
             return Ok(false);
         }
-        if key.entry().has_etag() {
-            let stored = stored.etag.and_then(|stored| stored_text(&stored));
-            return Ok(stored.is_some_and(|stored| stored == etag(text)));
-        }
-        let stored = self.warmer.cache.get(key).await?;
-        let stored = stored.and_then(|stored| stored_text(&stored));
-        Ok(stored.is_some_and(|stored| stored == text))
+        let wanted = if key.entry().has_etag() {
+            etag(text)
+        } else {
+            text.to_owned()
+        };
+        let stored = stored.mark.and_then(|stored| stored_text(&stored));
+        Ok(stored.is_some_and(|stored| stored == wanted))
     }
 }
 

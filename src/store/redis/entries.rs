@@ -103,7 +103,7 @@ impl RedisEntries {
         }
     }
 
-    /// What all clients that a write would go to agree on; where they differ, there is no ETag to skip a write for.
+    /// What all clients that a write would go to agree on; where they differ, there is nothing to skip a write for.
     async fn inspect_all(&self, key: &EntryKey) -> Result<Option<StoredEntry>, RedisError> {
         let mut agreed: Option<StoredEntry> = None;
         for server in self.mode.route(key.entry()).writes {
@@ -113,7 +113,7 @@ impl RedisEntries {
             agreed = Some(match agreed {
                 None => stored,
                 Some(known) => StoredEntry {
-                    etag: known.etag.filter(|etag| stored.etag.as_ref() == Some(etag)),
+                    mark: known.mark.filter(|mark| stored.mark.as_ref() == Some(mark)),
                     remaining: match (known.remaining, stored.remaining) {
                         (Some(one), Some(other)) => Some(one.min(other)),
                         (one, other) => one.or(other),
@@ -189,14 +189,19 @@ impl EntryCache for RedisEntries {
 /// On the primary: what a replica that lags shows must not decide whether to write.
 async fn inspect(client: &Client, key: &EntryKey) -> Result<Option<StoredEntry>, RedisError> {
     let mut both = pipe();
-    both.cmd("GET").arg(key.redis_etag());
+    let marked = if key.entry().has_etag() {
+        key.redis_etag()
+    } else {
+        key.redis()
+    };
+    both.cmd("GET").arg(marked);
     both.cmd("PTTL").arg(key.redis());
-    let (etag, remaining_ms): (Option<Bytes>, i64) = client.transaction(&mut both).await?;
+    let (mark, remaining_ms): (Option<Bytes>, i64) = client.transaction(&mut both).await?;
     Ok(match remaining_ms {
         // -2: no such key, -1: it does not expire.
         -2 => None,
         _ => Some(StoredEntry {
-            etag,
+            mark,
             remaining: u64::try_from(remaining_ms).ok().map(Duration::from_millis),
         }),
     })
