@@ -136,6 +136,9 @@ Options:
   --force            Write entries that look unchanged too
   -h, --help         This text
 
+The summary counts as withheld what is left alone on purpose: a configuration that is there while PostgreSQL has
+none, and definitions whose group types have suddenly become none, which is how an outage looks.
+
 Exit status: 1 when some entry failed; a second run does what is left.
 ";
 

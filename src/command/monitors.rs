@@ -1,13 +1,19 @@
 //! Tasks that watch the stores while the service runs, and say on standard error when something changes.
 
+use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use feature_flags::config::Config;
+use feature_flags::resilience::BreakerState;
 use feature_flags::store::connected::{Connected, SourceReport};
 use feature_flags::store::redis::{Client, EndpointState};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::connected::REPORT_LIMIT;
+
+/// Between looks at the breakers; they stay open for half a second at least.
+const BREAKER_INTERVAL: Duration = Duration::from_millis(400);
 
 /// Says once what cannot be reached at start, without making anybody wait for it.
 pub fn report_later(connected: &Connected) {
@@ -26,8 +32,9 @@ pub fn say(report: &SourceReport) {
 }
 
 /// Starts all monitors; they end with the runtime.
-pub fn start(config: &Config, connected: &Connected) {
+pub fn start(config: &Config, connected: &Arc<Connected>) {
     connected.clients().iter().for_each(watch_client);
+    watch_breakers(connected);
     watch_pools(config, connected);
     watch_caches(config, connected);
 }
@@ -37,27 +44,54 @@ fn watch_client(client: &Arc<Client>) {
     for endpoint in client.endpoints() {
         let (name, mut state) = (endpoint.name(), endpoint.watch());
         tokio::spawn(async move {
-            // The start has its own report.
-            let mut away = matches!(
-                *state.borrow_and_update(),
-                EndpointState::Connecting | EndpointState::Failed(_)
-            );
+            // `None` until the first attempt has ended; what fails then is named by the report at start.
+            let mut away = match *state.borrow_and_update() {
+                EndpointState::Connecting => None,
+                EndpointState::Connected => Some(false),
+                EndpointState::Failed(_) => Some(true),
+            };
             while state.changed().await.is_ok() {
                 let now = state.borrow_and_update().clone();
                 match now {
-                    EndpointState::Failed(error) if !away => {
-                        away = true;
-                        eprintln!("warning: {name}: connection lost: {error}");
+                    EndpointState::Failed(error) => {
+                        if away == Some(false) {
+                            eprintln!("warning: {name}: connection lost: {error}");
+                        }
+                        away = Some(true);
                     }
-                    EndpointState::Connected if away => {
-                        away = false;
-                        eprintln!("info: {name}: connected");
+                    EndpointState::Connected => {
+                        if away == Some(true) {
+                            eprintln!("info: {name}: connected");
+                        }
+                        away = Some(false);
                     }
-                    _ => {}
+                    EndpointState::Connecting => {}
                 }
             }
         });
     }
+}
+
+/// Says when a pool or S3 has failed so often that it is not asked for a while, and when it answers again: once each.
+fn watch_breakers(connected: &Arc<Connected>) {
+    let connected = Arc::clone(connected);
+    let mut ticks = interval(BREAKER_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    tokio::spawn(async move {
+        let mut away = HashSet::new();
+        loop {
+            ticks.tick().await;
+            for (name, state) in connected.breakers() {
+                match state {
+                    BreakerState::Open if away.insert(name) => {
+                        eprintln!("warning: {name}: failed repeatedly, it is asked only now and then");
+                    }
+                    BreakerState::Closed if away.remove(name) => eprintln!("info: {name}: answers again"),
+                    _ => {}
+                }
+            }
+        }
+    });
 }
 
 /// Warns while a pool is nearly used up (`DB_POOL_WARN_UTILIZATION`).

@@ -1,6 +1,7 @@
 //! `serve`: the service of a running PostHog, on its Redis, S3 and PostgreSQL.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use feature_flags::config::{Config, Environment};
 use feature_flags::server::{Server, runtime};
@@ -34,7 +35,7 @@ async fn serve(config: &Config) -> Result<ExitCode, Failure> {
         .local_addr()
         .map_err(|error| Failure::context("cannot read the address", error))?;
     let signals = service::signals()?;
-    let connected = connected::open(config)?;
+    let connected = Arc::new(connected::open(config)?);
     println!("feature-flags listening on http://{address}");
     println!("entries: {}", connected.sources());
     if config.server.exit_when_dependency_unavailable {

@@ -20,7 +20,7 @@ use crate::hypercache::BoxFuture;
 use crate::hypercache::reader::{HyperCacheReader, ReaderLimits};
 use crate::hypercache::value::Compression;
 use crate::hypercache::warm::Warmer;
-use crate::resilience::RetryBudget;
+use crate::resilience::{BreakerState, RetryBudget};
 use crate::snapshot::push::PushClock;
 use crate::snapshot::{TieredSettings, TieredSource};
 
@@ -244,6 +244,16 @@ impl Connected {
     #[must_use]
     pub fn pools(&self) -> &Pools {
         &self.pools
+    }
+
+    /// Sources that tell of an outage by their breaker alone: the pools and S3. The state now, by name.
+    #[must_use]
+    pub fn breakers(&self) -> Vec<(&'static str, BreakerState)> {
+        let pools = self
+            .pools
+            .distinct()
+            .map(|pool| (pool.name(), pool.breaker_state()));
+        pools.chain([("s3", self.objects.breaker_state())]).collect()
     }
 
     /// The retries of this process.

@@ -124,6 +124,12 @@ fn postgres_killed() {
     until("readiness", || {
         (service.get("/_readiness").status == 200).then_some(())
     });
+    for said in [
+        "non_persons_reader: failed repeatedly",
+        "non_persons_reader: answers again",
+    ] {
+        until(said, || (service.said(said) == 1).then_some(()));
+    }
 }
 
 #[test]

@@ -84,6 +84,12 @@ impl Service {
         }
     }
 
+    /// How many lines on standard error contain a text.
+    pub fn said(&self, text: &str) -> usize {
+        let errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
+        errors.iter().filter(|line| line.contains(text)).count()
+    }
+
     /// Starts one with these settings changed, and returns when it reads from Redis.
     pub fn start(world: &World, changes: &[(&'static str, &str)]) -> Self {
         let mut settings = settings(world);
