@@ -149,10 +149,7 @@ fn postgres_paused() {
             service
                 .ask_with(warm, json!({ "$anon_distinct_id": "anon" }))
                 .row("PostgreSQL paused, person data needed", PERSONS_DEADLINE)
-                .degraded(&[
-                    ("person", "timeout:persons_db_deadline"),
-                    ("continuity", "hash_key_override_error"),
-                ]);
+                .degraded(&[("person", "timeout:"), ("continuity", "hash_key_override_error")]);
         });
         for (team, situation) in [
             (nowhere, "PostgreSQL paused, team cold everywhere"),
@@ -222,7 +219,8 @@ fn postgres_paused() {
                 "PostgreSQL paused under a statement, told to end",
                 PERSONS_DEADLINE,
             )
-            .degraded(&[("person", "timeout:persons_db_deadline")]);
+            // The limit of the exchange and the deadline of the request are the same 2.5 s: either may come first.
+            .degraded(&[("person", "timeout:")]);
     });
     let start = Instant::now();
     assert_eq!(hurried.ended(), Some(0), "{:?}", hurried.errors());
