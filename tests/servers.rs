@@ -14,6 +14,9 @@ const REDISES: [&str; 4] = ["redis", "redis-replica", "flags-redis", "flags-redi
 /// Long enough that a server that can answer has done so.
 const SILENCE: Duration = Duration::from_millis(300);
 
+/// Longer than the time that WAIT is given below.
+const REPLICATION: Duration = Duration::from_secs(10);
+
 fn connect(servers: &Servers, name: &str) -> std::io::Result<TcpStream> {
     let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, servers.port(name)))?;
     stream.set_read_timeout(Some(SILENCE))?;
@@ -51,8 +54,11 @@ fn redis_servers_answer_stand_still_die_and_come_back() {
     for name in REDISES {
         assert_eq!(ask_new(&servers, name, "PING").unwrap(), "+PONG", "{name}");
     }
-    assert_eq!(ask_new(&servers, "redis", "SET key value").unwrap(), "+OK");
-    assert_eq!(ask_new(&servers, "redis", "WAIT 1 5000").unwrap(), ":1");
+    // WAIT knows only the writes of its own connection.
+    let mut writer = connect(&servers, "redis").unwrap();
+    assert_eq!(ask(&mut writer, "SET key value").unwrap(), "+OK");
+    writer.set_read_timeout(Some(REPLICATION)).unwrap();
+    assert_eq!(ask(&mut writer, "WAIT 1 5000").unwrap(), ":1");
     assert_eq!(ask_new(&servers, "redis-replica", "EXISTS key").unwrap(), ":1");
     assert_eq!(
         ask_new(&servers, "flags-redis", "EXISTS key").unwrap(),
