@@ -10,6 +10,7 @@ pub mod http;
 pub mod limit;
 pub mod wire;
 
+pub mod auth;
 pub mod hypercache;
 pub mod snapshot;
 
@@ -18,6 +19,7 @@ pub mod engine;
 pub mod evaluation;
 
 pub mod definition;
+pub mod quota;
 pub mod resilience;
 pub mod store;
 pub mod telemetry;
