@@ -250,3 +250,6 @@ fn present() -> Bucket {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Bucket::of(now.as_secs().cast_signed())
 }
+
+#[cfg(test)]
+mod tests;
