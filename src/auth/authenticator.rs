@@ -64,7 +64,7 @@ pub struct Authenticator {
     flying: Mutex<HashMap<[u8; 32], watch::Receiver<Landed>>>,
     lookups: Arc<Semaphore>,
     refreshes: Arc<Semaphore>,
-    legacy: Semaphore,
+    legacy: Arc<Semaphore>,
     uses: Arc<Semaphore>,
 }
 
@@ -81,7 +81,7 @@ impl Authenticator {
             flying: Mutex::default(),
             lookups: Arc::new(Semaphore::new(settings.lookups_max.min(Semaphore::MAX_PERMITS))),
             refreshes: Arc::new(Semaphore::new(REFRESHES_MAX)),
-            legacy: Semaphore::new(LEGACY_MAX),
+            legacy: Arc::new(Semaphore::new(LEGACY_MAX)),
             uses: Arc::new(Semaphore::new(USES_MAX)),
             settings,
         }
@@ -195,7 +195,8 @@ impl Authenticator {
     ) -> Result<Arc<KnownCredential>, AuthError> {
         let cache = &self.stores.cache;
         let (revocations, since) = (cache.revocations(), Instant::now());
-        let asked = self.ask(value, &stored_form(&digest), is_secret);
+        let hash = stored_form(&digest);
+        let asked = self.ask(value, &hash, is_secret);
         match tokio::time::timeout(LOOKUP_MAX, asked).await {
             Err(_) => Err(AuthError::Store(DatabaseError::Timeout)),
             Ok(Err(error)) => {
@@ -244,9 +245,16 @@ impl Authenticator {
     }
 
     async fn ask_legacy(&self, value: &str) -> Result<Option<Principal>, AuthError> {
-        let _turn = self.legacy.try_acquire().map_err(|_| AuthError::Busy)?;
+        let turn = Arc::clone(&self.legacy)
+            .try_acquire_owned()
+            .map_err(|_| AuthError::Busy)?;
         let owned = value.to_owned();
-        let hashes = tokio::task::spawn_blocking(move || legacy::stored_forms(&owned)).await;
+        let hashes = tokio::task::spawn_blocking(move || {
+            // Until the work is done, whoever still waits for it.
+            let _turn = turn;
+            legacy::stored_forms(&owned)
+        })
+        .await;
         let hashes = hashes.map_err(|error| AuthError::Store(DatabaseError::Failed(error.to_string())))?;
         let rows = self.stores.keys.personal(&hashes, None).await;
         Ok(rows.map_err(AuthError::Store)?.key.map(Principal::Personal))
