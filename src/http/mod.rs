@@ -33,7 +33,7 @@ use crate::context::PersonSource;
 use crate::context::cookieless::{Cookieless, CookielessStore};
 use crate::engine::ContinuityLookups;
 use crate::evaluation::{EvaluationPool, EvaluationSettings};
-use crate::limit::ConcurrencyLimit;
+use crate::limit::{ConcurrencyLimit, Limits};
 use crate::resilience::RetryBudget;
 use crate::snapshot::{ProjectSource, SnapshotMap, SnapshotSettings};
 use crate::telemetry::{Heartbeat, ReadinessGate, StoreCheck};
@@ -49,6 +49,10 @@ pub struct AppState {
     pub body_read_timeout: Duration,
     /// Requests in the flag handlers at once.
     pub concurrency: ConcurrencyLimit,
+    /// Requests a client address, project token or team.
+    pub limits: Arc<Limits>,
+    /// Entries of `X-Forwarded-For` that are believed (`http.md` 4.2).
+    pub trusted_proxy_hops: usize,
     /// Beaten by the server, asked by `/_liveness`.
     pub heartbeat: Heartbeat,
     /// Closed by the server when it drains, asked by `/_readiness`.
@@ -89,6 +93,8 @@ impl AppState {
             request_timeout: config.concurrency.request_timeout,
             body_read_timeout: config.server.body_read_timeout,
             concurrency: ConcurrencyLimit::new(config.concurrency.max_concurrency),
+            limits: Arc::new(Limits::new(&config.rate_limit, &config.definitions)),
+            trusted_proxy_hops: config.server.trusted_proxy_hops,
             heartbeat: Heartbeat::new(config.telemetry.health_interval),
             readiness: ReadinessGate::new(config.server.readiness_checks_database.then_some(stores.check)),
             snapshots: Arc::new(SnapshotMap::new(stores.projects, snapshot_settings(config))),
