@@ -3,6 +3,7 @@
 //! `route.rs` answers any request; `flags.rs` is the evaluation endpoint; `respond.rs` is the one place
 //! that knows statuses and error texts. Connections, their limits in time and their end are `server`'s.
 
+mod admission;
 mod body;
 pub mod client_address;
 mod clock;
@@ -120,8 +121,18 @@ pub struct FlagsCall<'a> {
     pub query: &'a FlagsQuery<'a>,
     /// Whether the older shapes are asked for, by path or by header (`http.md` 9.1).
     pub is_decide: bool,
-    /// Peer of the connection; the client's address is found by `http.md` 4.2.
+    /// Peer of the connection.
     pub peer: IpAddr,
+    /// `TRUSTED_PROXY_HOPS`.
+    pub trusted_proxy_hops: usize,
+}
+
+impl FlagsCall<'_> {
+    /// The client's address (`http.md` 4.2). Reads headers: keep the result.
+    #[must_use]
+    pub fn client_address(&self) -> IpAddr {
+        client_address::client_address(self.headers, self.peer, self.trusted_proxy_hops)
+    }
 }
 
 fn snapshot_settings(config: &Config) -> SnapshotSettings {
