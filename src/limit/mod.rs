@@ -60,3 +60,6 @@ impl<C: Clock + Clone> Limits<C> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
