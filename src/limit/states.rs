@@ -183,3 +183,67 @@ impl Hasher for AlreadyHashed {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::sync::Arc;
+
+    use governor::nanos::Nanos;
+    use governor::state::StateStore;
+    use governor::state::keyed::ShrinkableKeyedStateStore;
+
+    use super::{KeyHash, KeyedStates, Pressure};
+
+    const KEY: KeyHash = KeyHash(7);
+
+    fn states() -> KeyedStates {
+        KeyedStates::new(1_000_000, Arc::new(Pressure::default()))
+    }
+
+    fn charge(states: &KeyedStates, key: KeyHash, arrival: u64) {
+        let charged = states.measure_and_replace(&key, |_| Ok::<_, ()>(((), Nanos::new(arrival))));
+        charged.unwrap();
+    }
+
+    fn charged(states: &KeyedStates, key: KeyHash) -> Option<u64> {
+        let seen = states.measure_and_replace(&key, |arrival| Err::<((), Nanos), _>(arrival));
+        seen.unwrap_err().map(Nanos::as_u64)
+    }
+
+    /// Charges the key to 20 while `meanwhile` happens between finding the bucket and writing to it.
+    fn charge_while(states: &KeyedStates, meanwhile: impl Fn()) {
+        let first = Cell::new(true);
+        let charged = states.measure_and_replace(&KEY, |_| {
+            if first.replace(false) {
+                meanwhile();
+            }
+            Ok::<_, ()>(((), Nanos::new(20)))
+        });
+        charged.unwrap();
+    }
+
+    #[test]
+    fn a_charge_to_a_bucket_that_is_being_removed_goes_to_its_successor() {
+        let states = states();
+        charge(&states, KEY, 10);
+        charge_while(&states, || {
+            states.retain_recent(Nanos::new(10));
+            assert_eq!(states.len(), 0);
+        });
+        assert_eq!(charged(&states, KEY), Some(20));
+        assert_eq!(states.len(), 1);
+    }
+
+    #[test]
+    fn a_charge_to_a_bucket_that_moves_is_kept() {
+        let states = states();
+        charge(&states, KEY, 10);
+        let key = |number: u64| KeyHash(number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        charge_while(&states, || {
+            (1..50_000).for_each(|number| charge(&states, key(number), 10));
+        });
+        assert_eq!(charged(&states, KEY), Some(20));
+        assert_eq!(states.len(), 50_000);
+    }
+}
