@@ -11,9 +11,9 @@ use feature_flags::store::postgres::{PoolSettings, PoolsSettings, PostgresUrl};
 use feature_flags::store::redis::EndpointSettings;
 use feature_flags::store::s3::S3Settings;
 
-use super::Failure;
 use super::monitors::say;
 use super::settings::tiered_settings;
+use super::{Failure, service};
 
 /// How long a dependency has to answer at start before it counts as away.
 pub const REPORT_LIMIT: Duration = Duration::from_secs(3);
@@ -59,6 +59,7 @@ pub fn app_state(config: &Config, connected: &Connected) -> Arc<AppState> {
     };
     let state = Arc::new(AppState::new(config, stores));
     tokio::spawn(Arc::clone(&state.snapshots).follow_changes(RETRY_AFTER));
+    service::clean_limits(config, &state);
     state
 }
 

@@ -11,7 +11,7 @@ use feature_flags::snapshot::BoxFuture;
 use feature_flags::store::embedded::{EmbeddedCookieless, EmbeddedStore, ImportError, ProjectName};
 
 use super::settings::tiered_settings;
-use super::{Failure, quota};
+use super::{Failure, quota, service};
 
 /// How long the watcher of changes waits after the store failed.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -85,6 +85,7 @@ impl Embedded {
         };
         let state = Arc::new(AppState::new(config, stores));
         tokio::spawn(Arc::clone(&state.snapshots).follow_changes(RETRY_AFTER));
+        service::clean_limits(config, &state);
         state
     }
 }

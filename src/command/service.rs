@@ -4,6 +4,7 @@ use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use feature_flags::config::Config;
 use feature_flags::http::AppState;
 use feature_flags::quota::Tasks;
 use feature_flags::server::{Drained, Server, Signals};
@@ -20,6 +21,13 @@ const ENDED_BY_SIGNAL: u8 = 130;
 /// When the system refuses signal handlers.
 pub fn signals() -> Result<Signals, Failure> {
     Signals::listen().map_err(|error| Failure::context("cannot listen for signals", error))
+}
+
+/// Starts the task that forgets idle keys of the rate limiters and says what they let through in log-only mode.
+pub fn clean_limits(config: &Config, app: &AppState) {
+    let every = config.rate_limit.cleanup_interval;
+    let say = |line: &str| eprintln!("warning: {line}");
+    tokio::spawn(Arc::clone(&app.limits).keep_clean(every, say));
 }
 
 /// Serves until the first signal, then drains and writes what usage is left; the second signal ends at once.

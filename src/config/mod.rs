@@ -13,7 +13,7 @@ mod settings;
 mod team_set;
 
 pub use error::{ConfigError, InvalidVariable};
-pub use rate::{Period, Rate, TeamRates};
+pub use rate::{Period, Rate, TeamRates, TokenRates};
 pub use reader::{Environment, Source};
 pub use secret::Secret;
 pub use settings::{
@@ -112,11 +112,29 @@ impl Config {
                     .to_owned(),
             );
         }
-        for entry in &self.definitions.rate_limits.ignored {
-            warnings.push(format!("FLAG_DEFINITIONS_RATE_LIMITS: entry {entry} is ignored"));
-        }
-        for entry in &self.definitions.local_eval_rate_limits.ignored {
-            warnings.push(format!("LOCAL_EVAL_RATE_LIMITS: entry {entry} is ignored"));
+        for (variable, ignored) in [
+            (
+                "FLAG_DEFINITIONS_RATE_LIMITS",
+                &self.definitions.rate_limits.ignored,
+            ),
+            (
+                "LOCAL_EVAL_RATE_LIMITS",
+                &self.definitions.local_eval_rate_limits.ignored,
+            ),
+            (
+                "LOCAL_EVAL_CONDITIONAL_RATE_LIMITS",
+                &self.definitions.conditional_rate_limits.ignored,
+            ),
+            (
+                "FLAGS_TOKEN_RATE_LIMIT_OVERRIDES",
+                &self.rate_limit.token_overrides.ignored,
+            ),
+        ] {
+            warnings.extend(
+                ignored
+                    .iter()
+                    .map(|entry| format!("{variable}: entry {entry} is ignored")),
+            );
         }
         warnings
     }

@@ -13,7 +13,7 @@ use super::parse::{
     socket_address, text,
 };
 use super::reader::Reader;
-use super::{Secret, TeamRates, TeamSet, Variable};
+use super::{Secret, TeamRates, TeamSet, TokenRates, Variable};
 
 /// Which routes a process serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,6 +85,8 @@ settings! {
             "milliseconds for requests in flight to end once no connection is accepted any more";
         readiness_checks_database: bool = "READINESS_CHECKS_DATABASE", "true", boolean,
             "whether /_readiness asks the stores";
+        trusted_proxy_hops: usize = "TRUSTED_PROXY_HOPS", "0", between(0, 32),
+            "proxies whose X-Forwarded-For entries are believed: the client is that many entries from the right; 0: the leftmost entry, whoever wrote it";
         exit_when_dependency_unavailable: bool = "EXIT_WHEN_DEPENDENCY_UNAVAILABLE", "false", boolean,
             "end the process when a store cannot be reached at start, instead of retrying";
     }
@@ -121,6 +123,12 @@ settings! {
             "requests a second that a client address regains";
         ip_log_only: bool = "FLAGS_IP_RATE_LIMIT_LOG_ONLY", "true", boolean,
             "count and log instead of refusing, client addresses";
+        token_overrides: TokenRates = "FLAGS_TOKEN_RATE_LIMIT_OVERRIDES", "", TokenRates::parse,
+            "JSON object from project token to rate, such as {\"phc_a\": \"1200/minute\"}; at most 100";
+        warn_capacity_ratio: f64 = "FLAGS_WARN_CAPACITY_RATIO", "0", between(0.0, 1.0),
+            "share of a burst above which answers carry X-PostHog-Rate-Limit-Warning; 0: none do";
+        entries_max: usize = "RATE_LIMITER_ENTRIES_MAX", "250000", between(1, 100_000_000),
+            "keys that each limiter keeps apart; beyond it new keys share buckets";
         cleanup_interval: Duration = "RATE_LIMITER_CLEANUP_INTERVAL_SECS", "60", seconds(1, 86400),
             "seconds between removals of idle limiter entries";
     }
@@ -197,6 +205,12 @@ settings! {
             "JSON object from team id to rate, such as {\"7\": \"1200/minute\"}";
         local_eval_rate_limits: TeamRates = "LOCAL_EVAL_RATE_LIMITS", "", TeamRates::parse,
             "the later name of FLAG_DEFINITIONS_RATE_LIMITS, used when that is empty";
+        conditional_rate_per_minute: u32 = "FLAG_DEFINITIONS_CONDITIONAL_RATE_PER_MINUTE", "6000", between(1, u32::MAX),
+            "requests a minute and team that carry If-None-Match";
+        conditional_rate_limits: TeamRates = "LOCAL_EVAL_CONDITIONAL_RATE_LIMITS", "", TeamRates::parse,
+            "JSON object from team id to the rate of such requests";
+        unlimited_teams: TeamSet = "RATE_LIMITING_ALLOW_LIST_TEAMS", "", TeamSet::parse,
+            "teams whose definitions requests are never limited: ids and ranges such as 1,5,10:20";
         log_only: bool = "FLAG_DEFINITIONS_RATE_LIMIT_LOG_ONLY", "false", boolean,
             "count and log instead of refusing";
         auth_token_ttl: Duration = "AUTH_TOKEN_CACHE_TTL_SECONDS", "300", seconds(0, 86400),

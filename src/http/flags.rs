@@ -4,7 +4,7 @@ use bytes::Bytes;
 use hyper::HeaderMap;
 use hyper::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, ORIGIN, USER_AGENT};
 
-use super::client_address::client_address;
+use super::admission::Admission;
 use super::clock::milliseconds;
 use super::request_id::RequestId;
 use super::scratch::{Loan, RequestScratch};
@@ -36,6 +36,7 @@ pub(super) fn answer_now(
     state: &AppState,
     call: &FlagsCall<'_>,
     body: &[u8],
+    admission: &mut Admission<'_>,
 ) -> Result<Option<Bytes>, HttpError> {
     let mut loan = Loan::take();
     let RequestScratch {
@@ -43,10 +44,10 @@ pub(super) fn answer_now(
         evaluation,
         answer_bytes,
     } = &mut *loan;
-    let decoded =
-        decode(memory, body, body_format(call), &mut Kludges::default()).map_err(HttpError::Decode)?;
+    let decoded = decode(memory, body, body_format(call), &mut Kludges::default())
+        .map_err(|error| admission.undecodable(call, error))?;
     let request = decoded.request();
-    let token = token(request.token, call)?;
+    let token = token(request.token, call, admission)?;
     let Some(snapshot) = state.snapshots.get(token) else {
         return Ok(None);
     };
@@ -82,6 +83,7 @@ pub(super) async fn answer_later(
     state: &AppState,
     call: &FlagsCall<'_>,
     body: &[u8],
+    admission: &mut Admission<'_>,
 ) -> Result<Bytes, HttpError> {
     let mut loan = Loan::take();
     let RequestScratch {
@@ -89,11 +91,11 @@ pub(super) async fn answer_later(
         evaluation,
         answer_bytes,
     } = &mut *loan;
-    let decoded =
-        decode(memory, body, body_format(call), &mut Kludges::default()).map_err(HttpError::Decode)?;
+    let decoded = decode(memory, body, body_format(call), &mut Kludges::default())
+        .map_err(|error| admission.undecodable(call, error))?;
     let cookieless_id;
     let mut request = decoded.request();
-    let token = token(request.token, call)?;
+    let token = token(request.token, call, admission)?;
     let snapshot = state.snapshots.get_or_load(token).await.map_err(lookup_error)?;
     let now = state.clock.now();
     evaluation.clear();
@@ -160,7 +162,7 @@ async fn cookieless_identity(
     let input = CookielessInput {
         team_id: snapshot.team.id,
         stateful: snapshot.team.cookieless_server_hash_mode == STATEFUL,
-        ip: client_address(call.headers, call.peer),
+        ip: call.client_address(),
         host: text(call.headers, &ORIGIN).unwrap_or_default(),
         user_agent: text(call.headers, &USER_AGENT).unwrap_or_default(),
         sent_at_ms: call.query.sent_at,
@@ -250,8 +252,23 @@ fn write(
     Bytes::from(out)
 }
 
-/// The project token: body, then query, then headers (`http.md` 7.1).
-fn token<'t>(body: Option<&'t str>, call: &FlagsCall<'t>) -> Result<&'t str, HttpError> {
+/// The project token, admitted by its limiter.
+fn token<'t>(
+    body: Option<&'t str>,
+    call: &FlagsCall<'t>,
+    admission: &mut Admission<'_>,
+) -> Result<&'t str, HttpError> {
+    let token = sent_token(body, call);
+    admission.token(call, token)?;
+    let token = token.ok_or(HttpError::MissingToken)?;
+    if token.len() > TOKEN_BYTES_MAX || token.bytes().any(|byte| byte.is_ascii_control()) {
+        return Err(HttpError::UnknownToken);
+    }
+    Ok(token)
+}
+
+/// The project token as sent: body, then query, then headers (`http.md` 7.1).
+fn sent_token<'t>(body: Option<&'t str>, call: &FlagsCall<'t>) -> Option<&'t str> {
     let query = || call.query.token.as_deref();
     let key_header = || call.headers.get("x-posthog-project-api-key")?.to_str().ok();
     let bearer = || {
@@ -260,16 +277,10 @@ fn token<'t>(body: Option<&'t str>, call: &FlagsCall<'t>) -> Result<&'t str, Htt
             .filter(|key| key.starts_with("phc_"))
     };
     let is_some = |token: &&str| !token.is_empty();
-    let token = body
-        .filter(is_some)
+    body.filter(is_some)
         .or_else(|| query().filter(is_some))
         .or_else(|| key_header().filter(is_some))
         .or_else(|| bearer().filter(is_some))
-        .ok_or(HttpError::MissingToken)?;
-    if token.len() > TOKEN_BYTES_MAX || token.bytes().any(|byte| byte.is_ascii_control()) {
-        return Err(HttpError::UnknownToken);
-    }
-    Ok(token)
 }
 
 fn text<'h>(headers: &'h HeaderMap, name: &hyper::header::HeaderName) -> Option<&'h str> {

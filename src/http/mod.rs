@@ -3,6 +3,7 @@
 //! `route.rs` answers any request; `flags.rs` is the evaluation endpoint; `respond.rs` is the one place
 //! that knows statuses and error texts. Connections, their limits in time and their end are `server`'s.
 
+mod admission;
 mod body;
 pub mod client_address;
 mod clock;
@@ -33,7 +34,7 @@ use crate::context::PersonSource;
 use crate::context::cookieless::{Cookieless, CookielessStore};
 use crate::engine::ContinuityLookups;
 use crate::evaluation::{EvaluationPool, EvaluationSettings};
-use crate::limit::ConcurrencyLimit;
+use crate::limit::{ConcurrencyLimit, Limits};
 use crate::quota::Quota;
 use crate::resilience::RetryBudget;
 use crate::snapshot::{ProjectSource, SnapshotMap, SnapshotSettings};
@@ -50,6 +51,10 @@ pub struct AppState {
     pub body_read_timeout: Duration,
     /// Requests in the flag handlers at once.
     pub concurrency: ConcurrencyLimit,
+    /// Requests a client address, project token or team.
+    pub limits: Arc<Limits>,
+    /// Entries of `X-Forwarded-For` that are believed (`http.md` 4.2).
+    pub trusted_proxy_hops: usize,
     /// Beaten by the server, asked by `/_liveness`.
     pub heartbeat: Heartbeat,
     /// Closed by the server when it drains, asked by `/_readiness`.
@@ -92,6 +97,8 @@ impl AppState {
             request_timeout: config.concurrency.request_timeout,
             body_read_timeout: config.server.body_read_timeout,
             concurrency: ConcurrencyLimit::new(config.concurrency.max_concurrency),
+            limits: Arc::new(Limits::new(&config.rate_limit, &config.definitions)),
+            trusted_proxy_hops: config.server.trusted_proxy_hops,
             heartbeat: Heartbeat::new(config.telemetry.health_interval),
             readiness: ReadinessGate::new(config.server.readiness_checks_database.then_some(stores.check)),
             snapshots: Arc::new(SnapshotMap::new(stores.projects, snapshot_settings(config))),
@@ -121,8 +128,18 @@ pub struct FlagsCall<'a> {
     pub query: &'a FlagsQuery<'a>,
     /// Whether the older shapes are asked for, by path or by header (`http.md` 9.1).
     pub is_decide: bool,
-    /// Peer of the connection; the client's address is found by `http.md` 4.2.
+    /// Peer of the connection.
     pub peer: IpAddr,
+    /// `TRUSTED_PROXY_HOPS`.
+    pub trusted_proxy_hops: usize,
+}
+
+impl FlagsCall<'_> {
+    /// The client's address (`http.md` 4.2). Reads headers: keep the result.
+    #[must_use]
+    pub fn client_address(&self) -> IpAddr {
+        client_address::client_address(self.headers, self.peer, self.trusted_proxy_hops)
+    }
 }
 
 fn snapshot_settings(config: &Config) -> SnapshotSettings {

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use tokio::time::timeout;
 
 use super::value::{self, Compression, DECOMPRESSED_BYTES_MAX, Stored, ValueError};
-use super::{EntryCache, EntryKey, ObjectStore, TierError};
+use super::{EntryCache, EntryKey, ObjectStore, StoredPair, TierError};
 use repair::Repairs;
 
 /// Bounds of one reader.
@@ -208,18 +208,64 @@ impl HyperCacheReader {
     pub async fn read_etag(&self, key: &EntryKey) -> Option<String> {
         let stored = timeout(self.limits.cache, self.cache.get_etag(key)).await;
         let stored = stored.ok()?.ok()??;
-        match value::decode(&stored, self.limits.bytes_max) {
+        self.etag(&stored)
+    }
+
+    /// The entry with the ETag that belongs to it: none beside a payload from the second tier (2.6).
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub async fn read_with_etag(
+        &self,
+        key: &EntryKey,
+        known: Option<u64>,
+    ) -> Result<(Hit, Option<String>), Miss> {
+        let (pair, failure) = match timeout(self.limits.cache, self.cache.get_both(key)).await {
+            Err(_) => (StoredPair::default(), Some(TierError::Timeout)),
+            Ok(Err(error)) => (StoredPair::default(), Some(error)),
+            Ok(Ok(pair)) => (pair, None),
+        };
+        let hit = match failure {
+            Some(error) => Err(RedisFailure::Tier(error)),
+            None => self.stored(pair.payload, known),
+        };
+        let redis = match hit {
+            Ok(hit) => return Ok((hit, pair.etag.and_then(|stored| self.etag(&stored)))),
+            Err(failure) => failure,
+        };
+        match self.read_objects(key, known, &redis).await {
+            Ok((content, tag)) => Ok((
+                Hit {
+                    content,
+                    source: Source::S3,
+                    tag,
+                    redis: Some(redis),
+                },
+                None,
+            )),
+            Err(objects) => Err(Miss { redis, objects }),
+        }
+    }
+
+    /// Empty and unreadable mean that there is none (2.6).
+    fn etag(&self, stored: &Bytes) -> Option<String> {
+        match value::decode(stored, self.limits.bytes_max) {
             Ok(Stored::Text(etag)) if !etag.is_empty() => Some(etag.into_owned()),
             _ => None,
         }
     }
 
     async fn read_cache(&self, key: &EntryKey, known: Option<u64>) -> Result<Hit, RedisFailure> {
-        let stored = match timeout(self.limits.cache, self.cache.get(key)).await {
-            Err(_) => return Err(RedisFailure::Tier(TierError::Timeout)),
-            Ok(Err(error)) => return Err(RedisFailure::Tier(error)),
-            Ok(Ok(stored)) => stored.filter(|stored| !stored.is_empty()),
-        };
+        match timeout(self.limits.cache, self.cache.get(key)).await {
+            Err(_) => Err(RedisFailure::Tier(TierError::Timeout)),
+            Ok(Err(error)) => Err(RedisFailure::Tier(error)),
+            Ok(Ok(stored)) => self.stored(stored, known),
+        }
+    }
+
+    /// What a stored value says.
+    fn stored(&self, stored: Option<Bytes>, known: Option<u64>) -> Result<Hit, RedisFailure> {
+        let stored = stored.filter(|stored| !stored.is_empty());
         let stored = stored.ok_or(RedisFailure::Absent)?;
         let tag = self.tag(Source::Redis, &stored);
         let content = if known == Some(tag) {

@@ -1,5 +1,9 @@
 //! The snapshot of one team.
 
+use std::sync::Arc;
+
+use super::port::{BoxFuture, Changed, Changes, Found, Held, HeldSource, LoadError, Loaded, ProjectSource};
+use super::push::PushClock;
 use crate::definition::{RawProject, RawTeam};
 use crate::engine::{CompiledProject, compile};
 use crate::wire::response::Fragments;
@@ -71,5 +75,51 @@ impl ProjectSnapshot {
     #[must_use]
     pub fn heap_bytes(&self) -> usize {
         self.heap_bytes
+    }
+}
+
+impl Held for ProjectSnapshot {
+    fn team_id(&self) -> i32 {
+        self.team.id
+    }
+
+    fn heap_bytes(&self) -> usize {
+        self.heap_bytes
+    }
+
+    fn depends_on(change: &Changed) -> bool {
+        !matches!(change, Changed::Definitions(_))
+    }
+}
+
+/// Snapshots, compiled from what a source of projects loads.
+pub(super) struct Compiled(pub Arc<dyn ProjectSource>);
+
+impl HeldSource<ProjectSnapshot> for Compiled {
+    fn load<'a>(
+        &'a self,
+        token: &'a str,
+        known: Option<&'a ProjectSnapshot>,
+    ) -> BoxFuture<'a, Result<Found<ProjectSnapshot>, LoadError>> {
+        Box::pin(async move {
+            let project = match self.0.load(token, known).await? {
+                Loaded::UnknownToken => return Ok(Found::Nothing),
+                Loaded::Unchanged(validity) => return Ok(Found::Unchanged(validity)),
+                Loaded::Project(project) => project,
+            };
+            let validity = project.validity;
+            let build = move || ProjectSnapshot::build_tagged(&project.raw, project.tags, project.inputs);
+            let built = tokio::task::spawn_blocking(build).await;
+            let built = built.map_err(|error| LoadError::Corrupt(error.to_string()))?;
+            Ok(Found::Value(Arc::new(built), validity))
+        })
+    }
+
+    fn changed(&self) -> BoxFuture<'_, Result<Changes, LoadError>> {
+        self.0.changed()
+    }
+
+    fn push_clock(&self) -> Arc<PushClock> {
+        self.0.push_clock()
     }
 }

@@ -3,6 +3,7 @@
 //! Opening them waits for nobody: what is away is reported by [`Connected::ask`] and retried. Takes plain values; where
 //! they come from is decided at start.
 
+mod credentials;
 mod refresh;
 
 use std::sync::Arc;
@@ -13,9 +14,10 @@ use aws_sdk_s3::config::SharedCredentialsProvider;
 use super::postgres::{OpenError, Pools, PoolsSettings, PostgresDefinitions, PostgresPersons, ping};
 use super::redis::{
     COOKIELESS, ChangeQueue, Client, ClientUrls, CookielessStore, DEDICATED, EndpointSettings, EndpointState,
-    RedisEntries, RedisError, RedisLimits, RedisUsage, SHARED, Tracker, TrackingSettings,
+    RedisEntries, RedisError, RedisLimits, RedisUsage, SHARED, Server, Tracker, TrackingSettings,
 };
 use super::s3::{S3Settings, S3Store};
+use crate::auth::CredentialCache;
 use crate::hypercache::BoxFuture;
 use crate::hypercache::reader::{HyperCacheReader, ReaderLimits};
 use crate::hypercache::value::Compression;
@@ -101,6 +103,9 @@ pub struct SourceReport {
 /// Open stores.
 pub struct Connected {
     shared: Arc<Client>,
+    dedicated: Option<Arc<Client>>,
+    credentials: Arc<CredentialCache>,
+    skip_writes: bool,
     clients: Vec<Arc<Client>>,
     entries: Arc<RedisEntries>,
     objects: Arc<S3Store>,
@@ -167,11 +172,12 @@ impl Connected {
 
         let entries = Arc::new(RedisEntries::new(
             Arc::clone(&shared),
-            dedicated,
+            dedicated.clone(),
             servers.flags_enabled,
             servers.definitions_dedicated,
         ));
-        let (queue, trackers) = follow(&entries, settings.heartbeat, servers.endpoint);
+        let known_credentials = Arc::new(CredentialCache::default());
+        let (queue, trackers) = follow(&entries, settings.heartbeat, servers.endpoint, &known_credentials);
 
         let objects = S3Store::new(settings.objects, Arc::clone(&retries));
         let objects = Arc::new(match credentials {
@@ -210,6 +216,9 @@ impl Connected {
                 !settings.skip_writes,
             )),
             shared,
+            dedicated,
+            credentials: known_credentials,
+            skip_writes: settings.skip_writes,
             clients,
             entries,
             objects,
@@ -350,6 +359,7 @@ fn follow(
     entries: &RedisEntries,
     heartbeat: Option<Duration>,
     endpoint: EndpointSettings,
+    credentials: &Arc<CredentialCache>,
 ) -> (Arc<ChangeQueue>, Vec<Tracker>) {
     let Some(heartbeat) = heartbeat else {
         return (
@@ -357,15 +367,18 @@ fn follow(
             Vec::new(),
         );
     };
-    let followed: Vec<_> = entries.followed().collect();
+    let followed: Vec<_> = entries.mode().followed().iter().zip(entries.followed()).collect();
     let queue = Arc::new(ChangeQueue::new(Arc::new(PushClock::new(followed.len()))));
     let settings = TrackingSettings {
         heartbeat,
         connection_timeout: endpoint.connection_timeout,
         response_timeout: endpoint.response_timeout,
     };
-    let start = |(at, client): (usize, &&Arc<Client>)| {
-        Tracker::start(at, client.reader().url().clone(), settings, Arc::clone(&queue))
+    let start = |(at, (server, client)): (usize, &(&Server, &Arc<Client>))| {
+        // Shared results of authentication are on the dedicated server alone.
+        let credentials = (**server == Server::Dedicated).then(|| Arc::clone(credentials));
+        let url = client.reader().url().clone();
+        Tracker::start_with(at, url, settings, Arc::clone(&queue), credentials)
     };
     let trackers = followed.iter().enumerate().map(start).collect();
     (queue, trackers)

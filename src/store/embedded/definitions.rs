@@ -82,7 +82,7 @@ impl DefinitionDatabase for EmbeddedStore {
     }
 }
 
-fn database_error(error: PoolError) -> DatabaseError {
+pub(super) fn database_error(error: PoolError) -> DatabaseError {
     match error {
         PoolError::Unavailable(reason) => DatabaseError::Unavailable(reason.to_owned()),
         PoolError::Sqlite(error) => match error.sqlite_error_code() {

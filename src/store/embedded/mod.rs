@@ -8,6 +8,7 @@
 mod cookieless;
 mod definitions;
 mod import;
+mod keys;
 mod list;
 mod open;
 mod person;

@@ -10,7 +10,7 @@ use crate::hypercache::reader::{HyperCacheReader, ReaderLimits};
 use crate::hypercache::warm::{WarmOptions, Warmer};
 use crate::hypercache::{
     BoxFuture, DatabaseError, DefinitionDatabase, EntryCache, EntryKey, EntryWrite, MemoryCache, NoObjects,
-    StoredEntry, TierError,
+    StoredEntry, StoredPair, TierError,
 };
 use crate::snapshot::push::PushClock;
 use crate::snapshot::{ChangeFeed, Changed, Changes, LoadError, TieredSettings, TieredSource};
@@ -116,6 +116,17 @@ impl EntryCache for BuiltEntries {
 
     fn get_etag<'a>(&'a self, key: &'a EntryKey) -> BoxFuture<'a, Result<Option<Bytes>, TierError>> {
         self.memory.get_etag(key)
+    }
+
+    fn get_both<'a>(&'a self, key: &'a EntryKey) -> BoxFuture<'a, Result<StoredPair, TierError>> {
+        Box::pin(async move {
+            let found = self.memory.get_both(key).await?;
+            if found.payload.is_some() {
+                return Ok(found);
+            }
+            self.build(key).await?;
+            self.memory.get_both(key).await
+        })
     }
 
     fn inspect<'a>(&'a self, key: &'a EntryKey) -> BoxFuture<'a, Result<Option<StoredEntry>, TierError>> {

@@ -11,6 +11,7 @@ mod definitions;
 mod error;
 mod exchange;
 pub mod import;
+mod keys;
 mod lease;
 mod manager;
 mod person;
@@ -25,6 +26,7 @@ mod url;
 
 pub use definitions::PostgresDefinitions;
 pub use error::{ErrorClass, PostgresError};
+pub use keys::PostgresKeys;
 pub use person::PostgresPersons;
 pub use pool::{Pool, PoolSettings, PoolStats, ping};
 pub use pools::{OpenError, Pools, PoolsSettings};

@@ -1,0 +1,191 @@
+//! What `/flags/definitions` needs of the tiers: who a team is, and its entry as it is stored.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::{Part, Payload as PartPayload, TieredSource};
+use crate::hypercache::parse::{ParsedDefinitions, parse_definitions, parse_identity};
+use crate::hypercache::reader::{Content, Hit, Miss, ObjectFailure, RedisFailure};
+use crate::hypercache::{EntryKey, TierError};
+use crate::snapshot::feed::{DefinitionsSource, ETag, Feed, FeedTeam, Payload};
+use crate::snapshot::port::{BoxFuture, Found, LoadError, Validity};
+use crate::snapshot::push::PushClock;
+
+/// What a team without definitions is answered (`http.md` 13.4).
+const EMPTY: &[u8] = br#"{"flags": [], "group_type_mapping": {}, "cohorts": {}}"#;
+
+/// How soon the second tier is asked again while the first, which would announce an entry, has none.
+const LOWER_RECHECK: Duration = Duration::from_secs(30);
+
+/// The same while neither has one: somebody waits for it.
+const ABSENT_RECHECK: Duration = Duration::from_secs(5);
+
+impl TieredSource {
+    async fn identity(&self, token: &str, known: Option<&FeedTeam>) -> Result<Found<FeedTeam>, LoadError> {
+        let epochs = self.feed.clock().epochs();
+        let key = EntryKey::Team(token.into());
+        let parse = |text: &str| parse_identity(text, token);
+        let Some(Part {
+            payload,
+            tag,
+            tracked,
+            ..
+        }) = self.team(token, &key, known.map(FeedTeam::tag), parse).await?
+        else {
+            return Ok(Found::Nothing);
+        };
+        let validity = Validity {
+            epochs: epochs.filter(|_| tracked),
+            recheck_after: None,
+        };
+        Ok(match payload {
+            PartPayload::Unchanged => Found::Unchanged(validity),
+            PartPayload::Value(identity) => Found::Value(Arc::new(FeedTeam::new(identity, tag)), validity),
+        })
+    }
+
+    async fn definitions(&self, team_id: i32, known: Option<&Feed>) -> Result<Found<Feed>, LoadError> {
+        let epochs = self.feed.clock().epochs();
+        let known = known.and_then(|known| known.payload.as_ref());
+        let key = EntryKey::Definitions(team_id);
+        let reader = self.tiers.reader();
+        let known_tag = known.map(|known| known.tag);
+        let (hit, etag) = match reader.read_with_etag(&key, known_tag).await {
+            Ok(found) => found,
+            Err(miss) if miss.is_definite() => {
+                let validity = Validity {
+                    epochs,
+                    recheck_after: Some(ABSENT_RECHECK),
+                };
+                let feed = Feed {
+                    team_id,
+                    payload: None,
+                };
+                return Ok(Found::Value(Arc::new(feed), validity));
+            }
+            Err(miss) => return Err(missed(&miss)),
+        };
+        let etag = etag.and_then(|etag| ETag::new(&etag));
+        let mut redis = hit.redis.clone();
+        let payload = match self.payload(hit, etag, known).await {
+            Ok(payload) => payload,
+            Err(error) if redis.is_none() => {
+                // Not what the entry should hold: the second tier may have a good copy.
+                redis = Some(RedisFailure::Unusable);
+                let below = reader.read_object(&key, known_tag).await;
+                let below = below.map_err(|_| LoadError::CacheUnreadable(error))?;
+                self.payload(below, None, known)
+                    .await
+                    .map_err(LoadError::CacheUnreadable)?
+            }
+            Err(error) => return Err(LoadError::CacheUnreadable(error)),
+        };
+        let validity = match redis {
+            None => Validity {
+                epochs,
+                recheck_after: None,
+            },
+            Some(RedisFailure::Absent) => Validity {
+                epochs,
+                recheck_after: Some(LOWER_RECHECK),
+            },
+            Some(_) => Validity::default(),
+        };
+        if known.is_some_and(|known| known.tag == payload.tag && known.etag == payload.etag) {
+            return Ok(Found::Unchanged(validity));
+        }
+        let payload = Some(payload);
+        Ok(Found::Value(Arc::new(Feed { team_id, payload }), validity))
+    }
+
+    /// A hit as it is passed on. `Err`: why it cannot be.
+    async fn payload(
+        &self,
+        hit: Hit,
+        etag: Option<ETag>,
+        known: Option<&Payload>,
+    ) -> Result<Payload, String> {
+        let (source, tag) = (hit.source, hit.tag);
+        let empty = || Payload {
+            body: Bytes::from_static(EMPTY),
+            // That of the stored text, if any; not of this one.
+            etag: None,
+            billable: false,
+            source,
+            tag,
+        };
+        match hit.content {
+            Content::Missing => Ok(empty()),
+            Content::Unchanged => match known {
+                // An ETag is only given with a text of its own.
+                Some(known) if known.body.as_ref() == EMPTY => Ok(known.clone()),
+                Some(known) => Ok(Payload {
+                    etag,
+                    ..known.clone()
+                }),
+                None => Err("unchanged, but nothing was known".to_owned()),
+            },
+            Content::Text(text) => {
+                // Megabytes: not on a worker that answers requests.
+                let parsed = tokio::task::spawn_blocking(move || {
+                    let parsed = parse_definitions(&text, is_billable);
+                    (text, parsed)
+                });
+                let (text, parsed) = parsed.await.map_err(|error| error.to_string())?;
+                match parsed.map_err(|error| error.to_string())? {
+                    ParsedDefinitions::Nothing => Ok(empty()),
+                    ParsedDefinitions::Flags { counts } => Ok(Payload {
+                        body: Bytes::from(text),
+                        etag,
+                        billable: counts,
+                        source,
+                        tag,
+                    }),
+                }
+            }
+        }
+    }
+}
+
+/// Which keys make a payload count.
+fn is_billable(key: &str) -> bool {
+    !key.starts_with("survey-targeting-") && !key.starts_with("product-tour-targeting-")
+}
+
+/// Some tier gave no answer, or one that cannot be read.
+fn missed(miss: &Miss) -> LoadError {
+    match (&miss.redis, &miss.objects) {
+        (RedisFailure::Tier(TierError::Timeout), _) | (_, ObjectFailure::Tier(TierError::Timeout)) => {
+            LoadError::Timeout
+        }
+        (RedisFailure::Corrupt(_) | RedisFailure::Unusable, _) => {
+            LoadError::CacheUnreadable(miss.to_string())
+        }
+        (RedisFailure::Absent, _) => LoadError::Failed(miss.to_string()),
+        (RedisFailure::Tier(_), _) => LoadError::Unavailable(miss.to_string()),
+    }
+}
+
+impl DefinitionsSource for TieredSource {
+    fn team<'a>(
+        &'a self,
+        token: &'a str,
+        known: Option<&'a FeedTeam>,
+    ) -> BoxFuture<'a, Result<Found<FeedTeam>, LoadError>> {
+        Box::pin(self.identity(token, known))
+    }
+
+    fn feed<'a>(
+        &'a self,
+        team_id: i32,
+        known: Option<&'a Feed>,
+    ) -> BoxFuture<'a, Result<Found<Feed>, LoadError>> {
+        Box::pin(self.definitions(team_id, known))
+    }
+
+    fn push_clock(&self) -> Arc<PushClock> {
+        self.feed.clock()
+    }
+}
