@@ -235,6 +235,7 @@ fn whole_requests() {
             projects: store.project_source(&feature_flags::snapshot::TieredSettings::default()) as _,
             persons: store,
             cookieless: Arc::new(EmbeddedCookieless::default()),
+            geo: None,
             retries: Arc::default(),
             check: Box::new(|| -> BoxFuture<'static, Result<(), String>> { Box::pin(async { Ok(()) }) }),
         },

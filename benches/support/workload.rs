@@ -150,6 +150,7 @@ pub fn evaluate_now(
             seconds: 1_767_268_800,
             nanos: 0,
         },
+        location: None,
     };
     // As the server does: without a future where nothing has to be waited for.
     if let Some(report) =

@@ -11,8 +11,9 @@ use super::scratch::{Loan, RequestScratch};
 use super::user_agent::UserAgent;
 use super::{AppState, FlagsCall, HttpError};
 use crate::context::cookieless::{CookielessError, CookielessInput};
+use crate::context::geo::GeoProperties;
 use crate::engine::Instant;
-use crate::evaluation::{EvaluationError, RequestScope, Scratch, evaluate, evaluate_now};
+use crate::evaluation::{EvaluationError, EvaluationReport, RequestScope, Scratch, evaluate, evaluate_now};
 use crate::snapshot::{LoadError, LookupError, ProjectSnapshot};
 use crate::wire::request::FlagRequest;
 use crate::wire::response::{Answer, Envelope, Shape, encode};
@@ -55,9 +56,11 @@ pub(super) fn answer_now(
         if is_cookieless(state, &request, &snapshot) {
             return Ok(None);
         }
-        let scope = scope(&request, call, now)?;
+        let location = location(state, call, &request, &snapshot);
+        let scope = scope(&request, call, now, location.as_ref())?;
         let report = evaluate_now(&snapshot.project, &request, &scope, &state.evaluation, evaluation);
         let Some(report) = report else { return Ok(None) };
+        count_difference(state, &report);
         errors = report.errors;
     }
     Ok(Some(write(
@@ -97,7 +100,8 @@ pub(super) async fn answer_later(
             cookieless_id = cookieless_identity(state, call, &request, &snapshot, now).await?;
             request.distinct_id = Some(&cookieless_id);
         }
-        let scope = scope(&request, call, now)?;
+        let location = location(state, call, &request, &snapshot);
+        let scope = scope(&request, call, now, location.as_ref())?;
         let evaluated = evaluate(
             &snapshot.project,
             snapshot.team.id,
@@ -113,6 +117,7 @@ pub(super) async fn answer_later(
                 .map_err(|EvaluationError::Busy { waited }| HttpError::EvaluationBusy {
                     waited_ms: waited.as_millis() as u64,
                 })?;
+        count_difference(state, &report);
         errors = report.errors;
     }
     Ok(write(&snapshot, call, now, errors, evaluation, answer_bytes))
@@ -165,7 +170,35 @@ async fn cookieless_identity(
     })
 }
 
-fn scope(request: &FlagRequest<'_>, call: &FlagsCall<'_>, now: Instant) -> Result<RequestScope, HttpError> {
+/// Where the request comes from, if some flag looks at that and the sender does not object (`http.md` 6.3).
+#[inline]
+fn location<'s>(
+    state: &'s AppState,
+    call: &FlagsCall<'_>,
+    request: &FlagRequest<'_>,
+    snapshot: &ProjectSnapshot,
+) -> Option<GeoProperties<'s>> {
+    let geo = state.geo.as_ref()?;
+    if request.geoip_disable || snapshot.project.location().is_none() {
+        return None;
+    }
+    Some(geo.locate(client_address(call.headers, call.peer)))
+}
+
+fn count_difference(state: &AppState, report: &EvaluationReport) {
+    if let Some(geo) = &state.geo
+        && report.location_differs
+    {
+        geo.count_difference();
+    }
+}
+
+fn scope<'a>(
+    request: &FlagRequest<'_>,
+    call: &FlagsCall<'_>,
+    now: Instant,
+    location: Option<&'a GeoProperties<'a>>,
+) -> Result<RequestScope<'a>, HttpError> {
     if request.distinct_id.is_none() {
         return Err(HttpError::MissingDistinctId);
     }
@@ -173,6 +206,7 @@ fn scope(request: &FlagRequest<'_>, call: &FlagsCall<'_>, now: Instant) -> Resul
         runtime: UserAgent::of(call.headers).runtime,
         survey_only: call.query.only_evaluate_survey_feature_flags,
         now,
+        location,
     })
 }
 

@@ -31,6 +31,7 @@ pub use route::handle;
 use crate::config::{Config, ServiceMode};
 use crate::context::PersonSource;
 use crate::context::cookieless::{Cookieless, CookielessStore};
+use crate::context::geo::{GeoLookup, GeoSource};
 use crate::engine::ContinuityLookups;
 use crate::evaluation::{EvaluationPool, EvaluationSettings};
 use crate::limit::ConcurrencyLimit;
@@ -59,6 +60,8 @@ pub struct AppState {
     pub persons: Arc<dyn PersonSource>,
     /// Makes the ids of cookieless mode.
     pub cookieless: Cookieless,
+    /// Locations of clients; `None`: there is no database of them.
+    pub geo: Option<GeoLookup>,
     /// Settings of evaluation.
     pub evaluation: EvaluationSettings,
     /// The system's clock unless a caller fixes it.
@@ -73,6 +76,8 @@ pub struct Stores {
     pub persons: Arc<dyn PersonSource>,
     /// Salts and identify counts.
     pub cookieless: Arc<dyn CookielessStore>,
+    /// Locations of clients, if there is a database of them.
+    pub geo: Option<Arc<dyn GeoSource>>,
     /// The process's budget for second attempts.
     pub retries: Arc<RetryBudget>,
     /// What the readiness probe asks.
@@ -99,6 +104,7 @@ impl AppState {
                 config.cookieless.force_stateless,
                 config.cookieless.salt_ttl,
             ),
+            geo: stores.geo.map(GeoLookup::new),
             evaluation: evaluation_settings(config, stores.retries),
             clock: Clock::default(),
         }
