@@ -6,15 +6,21 @@
 #[allow(dead_code, reason = "shared with benches and examples")]
 mod workload;
 
+#[path = "support/geoip.rs"]
+mod mmdb;
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use feature_flags::config::Config;
-use feature_flags::evaluation::Scratch;
+use feature_flags::context::geo::GeoLookup;
+use feature_flags::engine::FlagValue;
+use feature_flags::evaluation::{Scratch, evaluate_now};
 use feature_flags::http::{AppState, Stores, handle};
 use feature_flags::snapshot::{BoxFuture, ProjectSnapshot};
 use feature_flags::store::embedded::{EmbeddedCookieless, EmbeddedStore};
+use feature_flags::store::geoip::GeoDatabase;
 use feature_flags::wire::query::Compression;
 use feature_flags::wire::response::Shape;
 use feature_flags::wire::scratch::DecodeScratch;
@@ -212,9 +218,46 @@ fn a_warm_worker_allocates_nothing_between_decode_and_encode() {
         [0; 3],
         "every operator"
     );
+    locations();
     whole_requests();
     // The counter works: an allocation is seen.
     assert_eq!(allocations(|| drop(std::hint::black_box(Box::new(7)))), 1);
+}
+
+/// A location is looked up and used without an allocation, and makes a stored person unnecessary.
+fn locations() {
+    let filter =
+        |key: &str, value: &str| json!({"key": key, "type": "person", "operator": "exact", "value": value});
+    let project = json!({ "flags": [
+        { "id": 1, "key": "france", "active": true, "filters": { "groups": [
+            { "properties": [filter("$geoip_country_code", "FR"), filter("$geoip_city_name", "Paris")] }] } },
+    ] });
+    let snapshot = ProjectSnapshot::build(&workload::project(&project).expect("the flag parses"));
+    let writer =
+        mmdb::MmdbWriter::city(6, 28).network("81.2.69.0/24", mmdb::full_record("FR", "Paris", "75001"));
+    let database = GeoDatabase::from_bytes(writer.bytes()).expect("a database");
+    let geo = GeoLookup::new(Arc::new(database));
+    let settings = workload::settings(None);
+    let mut memory = DecodeScratch::new();
+    let mut evaluation = Scratch::default();
+    let body = br#"{"token": "phc_x", "distinct_id": "user-1"}"#;
+    let decoded = decode(&mut memory, body, workload::JSON, &mut Kludges::default()).ok();
+    let decoded = decoded.expect("the body is a request");
+    let mut on = |address: [u8; 4]| {
+        let mut report = None;
+        let taken = allocations(|| {
+            let location = geo.locate(address.into());
+            let scope = workload::scope(Some(&location));
+            let request = decoded.request();
+            report = evaluate_now(&snapshot.project, &request, &scope, &settings, &mut evaluation);
+        });
+        let decided = report.map(|_| evaluation.results()[0].value == FlagValue::On);
+        (decided, taken)
+    };
+    on([81, 2, 69, 160]);
+    assert_eq!(on([81, 2, 69, 161]), (Some(true), 0));
+    // Elsewhere is nowhere: the stored person has to be asked.
+    assert_eq!(on([8, 8, 8, 8]), (None, 0));
 }
 
 /// Allocations of whole requests through the HTTP handler, hyper's own parsing and writing apart.
@@ -235,6 +278,7 @@ fn whole_requests() {
             projects: store.project_source(&feature_flags::snapshot::TieredSettings::default()) as _,
             persons: store,
             cookieless: Arc::new(EmbeddedCookieless::default()),
+            geo: None,
             retries: Arc::default(),
             check: Box::new(|| -> BoxFuture<'static, Result<(), String>> { Box::pin(async { Ok(()) }) }),
         },

@@ -99,6 +99,7 @@ fn app(connected: &Connected, variables: &HashMap<&str, &str>) -> (Arc<AppState>
         projects: connected.projects(),
         persons: connected.persons(),
         cookieless: connected.cookieless(),
+        geo: None,
         retries: connected.retries(),
         check: Box::new(|| -> BoxFuture<'static, Result<(), String>> { Box::pin(async { Ok(()) }) }),
     };

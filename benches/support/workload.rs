@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use feature_flags::context::geo::GeoProperties;
 use feature_flags::context::{ContinuityReadFrom, FactsQuery, GatherError, PersonSource, StoredFacts};
 use feature_flags::definition::{RawFlag, RawProject, RawTeam};
 use feature_flags::engine::{ContinuityLookups, Instant};
@@ -136,6 +137,19 @@ pub const JSON: BodyFormat<'static> = BodyFormat {
     compression: None,
 };
 
+/// A request at a fixed time, from a known place or an unknown one.
+pub fn scope<'a>(location: Option<&'a GeoProperties<'a>>) -> RequestScope<'a> {
+    RequestScope {
+        runtime: None,
+        survey_only: false,
+        now: Instant {
+            seconds: 1_767_268_800,
+            nanos: 0,
+        },
+        location,
+    }
+}
+
 /// Evaluates where nothing has to be waited for.
 pub fn evaluate_now(
     snapshot: &ProjectSnapshot,
@@ -143,14 +157,7 @@ pub fn evaluate_now(
     settings: &EvaluationSettings,
     scratch: &mut Scratch,
 ) -> EvaluationReport {
-    let scope = RequestScope {
-        runtime: None,
-        survey_only: false,
-        now: Instant {
-            seconds: 1_767_268_800,
-            nanos: 0,
-        },
-    };
+    let scope = scope(None);
     // As the server does: without a future where nothing has to be waited for.
     if let Some(report) =
         feature_flags::evaluation::evaluate_now(&snapshot.project, request, &scope, settings, scratch)

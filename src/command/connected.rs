@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use feature_flags::config::{Config, Secret};
+use feature_flags::context::geo::GeoSource;
 use feature_flags::http::{AppState, Stores};
 use feature_flags::snapshot::BoxFuture;
 use feature_flags::store::connected::{Connected, ConnectedSettings, RedisServers, check_pools};
@@ -44,7 +45,7 @@ pub async fn report(connected: &Connected) -> bool {
 }
 
 /// State of a process that serves from these stores, following changes of their entries.
-pub fn app_state(config: &Config, connected: &Connected) -> Arc<AppState> {
+pub fn app_state(config: &Config, connected: &Connected, geo: Option<Arc<dyn GeoSource>>) -> Arc<AppState> {
     let pools = connected.pools().clone();
     let check = move || -> BoxFuture<'static, Result<(), String>> {
         let pools = pools.clone();
@@ -54,6 +55,7 @@ pub fn app_state(config: &Config, connected: &Connected) -> Arc<AppState> {
         projects: connected.projects(),
         persons: connected.persons(),
         cookieless: connected.cookieless(),
+        geo,
         retries: connected.retries(),
         check: Box::new(check),
     };

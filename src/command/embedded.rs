@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use feature_flags::config::Config;
+use feature_flags::context::geo::GeoSource;
 use feature_flags::http::{AppState, Stores};
 use feature_flags::quota::Tasks;
 use feature_flags::snapshot::BoxFuture;
@@ -70,7 +71,7 @@ impl Embedded {
     }
 
     /// State of a process that serves from this store, following changes of other processes to it.
-    pub fn app_state(&self, config: &Config) -> Arc<AppState> {
+    pub fn app_state(&self, config: &Config, geo: Option<Arc<dyn GeoSource>>) -> Arc<AppState> {
         let checked = Arc::clone(&self.store);
         let check = move || -> BoxFuture<'static, Result<(), String>> {
             let store = Arc::clone(&checked);
@@ -80,6 +81,7 @@ impl Embedded {
             projects: self.store.project_source(&tiered_settings(config)) as _,
             persons: Arc::clone(&self.store) as _,
             cookieless: Arc::new(EmbeddedCookieless::default()),
+            geo,
             retries: Arc::default(),
             check: Box::new(check),
         };

@@ -3,6 +3,7 @@
 mod connected;
 mod dev;
 mod embedded;
+mod geoip;
 mod import;
 mod monitors;
 mod quota;

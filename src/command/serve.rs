@@ -6,7 +6,7 @@ use std::sync::Arc;
 use feature_flags::config::{Config, Environment};
 use feature_flags::server::{Server, runtime};
 
-use super::{Failure, connected, monitors, quota, service};
+use super::{Failure, connected, geoip, monitors, quota, service};
 
 /// Serves until told to stop.
 ///
@@ -27,6 +27,7 @@ pub fn run() -> Result<ExitCode, Failure> {
 }
 
 async fn serve(config: &Config) -> Result<ExitCode, Failure> {
+    let geo = geoip::open(config)?;
     let server = Server::bind(&config.server).await.map_err(|error| {
         let address = config.server.address;
         Failure::context(format_args!("cannot listen on {address}"), error)
@@ -46,7 +47,7 @@ async fn serve(config: &Config) -> Result<ExitCode, Failure> {
         // Requests that need nothing of what is away are answered meanwhile.
         monitors::report_later(&connected);
     }
-    let app = connected::app_state(config, &connected);
+    let app = connected::app_state(config, &connected, geo);
     let quota = quota::start(config, &app, connected.quota_limits(), connected.usage());
     monitors::start(config, &connected);
     Ok(service::serve(server, app, quota, signals).await)

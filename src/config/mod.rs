@@ -42,6 +42,7 @@ macro_rules! sections {
         #[derive(Debug, Clone)]
         pub struct Config {
             $($(#[$doc])* pub $field: $section,)*
+            set: Vec<&'static str>,
         }
 
         /// Titled groups of variables, in the order in which they are worth reading.
@@ -55,9 +56,9 @@ macro_rules! sections {
             pub fn read(source: &dyn Source) -> Result<Self, ConfigError> {
                 let mut reader = Reader::new(source);
                 $(let $field = $section::read(&mut reader);)*
-                let invalid = reader.into_invalid();
+                let (invalid, set) = reader.finish();
                 match ($($field,)*) {
-                    ($(Some($field),)*) if invalid.is_empty() => Ok(Self { $($field),* }),
+                    ($(Some($field),)*) if invalid.is_empty() => Ok(Self { $($field,)* set }),
                     _ => Err(ConfigError { invalid }),
                 }
             }
@@ -102,6 +103,12 @@ pub fn variables() -> impl Iterator<Item = &'static Variable> {
 }
 
 impl Config {
+    /// Whether the variable was set, to its default or to anything else.
+    #[must_use]
+    pub fn is_set(&self, name: &str) -> bool {
+        self.set.contains(&name)
+    }
+
     /// What an operator should be told at start although the process can run.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {

@@ -30,6 +30,7 @@ impl Source for std::collections::HashMap<&str, &str> {
 pub(super) struct Reader<'a> {
     source: &'a dyn Source,
     invalid: Vec<InvalidVariable>,
+    set: Vec<&'static str>,
 }
 
 impl<'a> Reader<'a> {
@@ -37,11 +38,13 @@ impl<'a> Reader<'a> {
         Self {
             source,
             invalid: Vec::new(),
+            set: Vec::new(),
         }
     }
 
-    pub(super) fn into_invalid(self) -> Vec<InvalidVariable> {
-        self.invalid
+    /// What cannot be used, and the names of the variables that were set.
+    pub(super) fn finish(self) -> (Vec<InvalidVariable>, Vec<&'static str>) {
+        (self.invalid, self.set)
     }
 
     /// The parsed value, or the parsed default; `None` after noting that the value cannot be used.
@@ -51,6 +54,9 @@ impl<'a> Reader<'a> {
         parse: impl FnOnce(&str) -> Result<T, Expected>,
     ) -> Option<T> {
         let set = self.source.get(variable.name);
+        if set.is_some() {
+            self.set.push(variable.name);
+        }
         let text = set.as_deref().unwrap_or(variable.default);
         match parse(text) {
             Ok(value) => Some(value),

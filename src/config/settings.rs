@@ -8,9 +8,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::parse::{
-    between, boolean, milliseconds, optional_milliseconds, optional_postgres_url, optional_redis_url,
-    optional_seconds, optional_text, path, positive, postgres_url, redis_url, seconds, service_mode,
-    socket_address, text,
+    between, boolean, milliseconds, optional_milliseconds, optional_path, optional_postgres_url,
+    optional_redis_url, optional_seconds, optional_text, positive, postgres_url, redis_url, seconds,
+    service_mode, socket_address, text,
 };
 use super::reader::Reader;
 use super::{Secret, TeamRates, TeamSet, TokenRates, Variable};
@@ -181,8 +181,8 @@ settings! {
             "requests evaluated on several threads at once; 0: chosen from the number of threads";
         parallel_wait: Duration = "RAYON_SEMAPHORE_TIMEOUT_MS", "250", milliseconds(0, 600000),
             "milliseconds that such a request waits for its turn; then 504";
-        geoip_path: PathBuf = "MAXMIND_DB_PATH", "share/GeoLite2-City.mmdb", path,
-            "file of the location database";
+        geoip_path: Option<PathBuf> = "MAXMIND_DB_PATH", "share/GeoLite2-City.mmdb", optional_path,
+            "MaxMind City database; absent at the default path: a warning, no locations; set and unusable: no start; empty: no locations";
     }
 }
 

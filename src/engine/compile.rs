@@ -12,6 +12,7 @@ use super::bitset::BitSet;
 use super::bucket::{Bucket, Rollout};
 use super::cohort::Cohorts;
 use super::graph::{Graph, Precomputed, Resolution};
+use super::location::location_slots;
 use super::matcher::Matcher;
 use super::outcome::{FlagIndex, Reason, VariantIndex};
 use super::project::{
@@ -106,8 +107,10 @@ pub fn compile(project: &RawProject) -> CompiledProject {
         dependencies,
         unmapped,
         ready: Default::default(),
+        location: None,
         warnings,
     };
+    compiled.location = location_slots(&compiled);
     for (at, runtime) in RUNTIMES.into_iter().enumerate() {
         let ready = Selection::ready(&compiled, runtime);
         compiled.ready[at] = ready;

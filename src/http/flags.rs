@@ -11,6 +11,7 @@ use super::scratch::{Loan, RequestScratch};
 use super::user_agent::UserAgent;
 use super::{AppState, FlagsCall, HttpError};
 use crate::context::cookieless::{CookielessError, CookielessInput};
+use crate::context::geo::GeoProperties;
 use crate::engine::Instant;
 use crate::evaluation::{EvaluationError, EvaluationReport, RequestScope, Scratch, evaluate, evaluate_now};
 use crate::quota::{RequestType, Resource};
@@ -60,10 +61,12 @@ pub(super) fn answer_now(
             return Ok(None);
         }
         let agent = UserAgent::of(call.headers);
-        let scope = scope(&agent, call, now);
+        let location = location(state, call, &request, &snapshot);
+        let scope = scope(&agent, call, now, location.as_ref());
         let report = evaluate_now(&snapshot.project, &request, &scope, &state.evaluation, evaluation);
         let Some(report) = report else { return Ok(None) };
         count(state, &snapshot, &agent, &report, now);
+        count_difference(state, &report);
         errors = report.errors;
     }
     Ok(Some(write(
@@ -107,7 +110,8 @@ pub(super) async fn answer_later(
             request.distinct_id = Some(&cookieless_id);
         }
         let agent = UserAgent::of(call.headers);
-        let scope = scope(&agent, call, now);
+        let location = location(state, call, &request, &snapshot);
+        let scope = scope(&agent, call, now, location.as_ref());
         let evaluated = evaluate(
             &snapshot.project,
             snapshot.team.id,
@@ -124,6 +128,7 @@ pub(super) async fn answer_later(
                     waited_ms: waited.as_millis() as u64,
                 })?;
         count(state, &snapshot, &agent, &report, now);
+        count_difference(state, &report);
         errors = report.errors;
     }
     Ok(write(
@@ -184,6 +189,29 @@ async fn cookieless_identity(
     })
 }
 
+/// Where the request comes from, if some flag looks at that and the sender does not object (`http.md` 6.3).
+#[inline]
+fn location<'s>(
+    state: &'s AppState,
+    call: &FlagsCall<'_>,
+    request: &FlagRequest<'_>,
+    snapshot: &ProjectSnapshot,
+) -> Option<GeoProperties<'s>> {
+    let geo = state.geo.as_ref()?;
+    if request.geoip_disable || snapshot.project.location().is_none() {
+        return None;
+    }
+    Some(geo.locate(call.client_address()))
+}
+
+fn count_difference(state: &AppState, report: &EvaluationReport) {
+    if let Some(geo) = &state.geo
+        && report.location_differs
+    {
+        geo.count_difference();
+    }
+}
+
 /// Whether the project is over its quota. Not asked with `disable_flags`; a request for flags needs a distinct id first
 /// (`http.md` 8.1).
 fn is_limited(state: &AppState, request: &FlagRequest<'_>, token: &str) -> Result<bool, HttpError> {
@@ -196,11 +224,17 @@ fn is_limited(state: &AppState, request: &FlagRequest<'_>, token: &str) -> Resul
     Ok(state.quota.is_limited(Resource::FeatureFlags, token))
 }
 
-fn scope(agent: &UserAgent<'_>, call: &FlagsCall<'_>, now: Instant) -> RequestScope {
+fn scope<'a>(
+    agent: &UserAgent<'_>,
+    call: &FlagsCall<'_>,
+    now: Instant,
+    location: Option<&'a GeoProperties<'a>>,
+) -> RequestScope<'a> {
     RequestScope {
         runtime: agent.runtime,
         survey_only: call.query.only_evaluate_survey_feature_flags,
         now,
+        location,
     }
 }
 

@@ -32,6 +32,7 @@ pub use route::handle;
 use crate::config::{Config, ServiceMode};
 use crate::context::PersonSource;
 use crate::context::cookieless::{Cookieless, CookielessStore};
+use crate::context::geo::{GeoLookup, GeoSource};
 use crate::engine::ContinuityLookups;
 use crate::evaluation::{EvaluationPool, EvaluationSettings};
 use crate::limit::{ConcurrencyLimit, Limits};
@@ -67,6 +68,8 @@ pub struct AppState {
     pub cookieless: Cookieless,
     /// Who is over a limit, and usage counts; tasks of their own read and write them.
     pub quota: Arc<Quota>,
+    /// Locations of clients; `None`: there is no database of them.
+    pub geo: Option<GeoLookup>,
     /// Settings of evaluation.
     pub evaluation: EvaluationSettings,
     /// The system's clock unless a caller fixes it.
@@ -81,6 +84,8 @@ pub struct Stores {
     pub persons: Arc<dyn PersonSource>,
     /// Salts and identify counts.
     pub cookieless: Arc<dyn CookielessStore>,
+    /// Locations of clients, if there is a database of them.
+    pub geo: Option<Arc<dyn GeoSource>>,
     /// The process's budget for second attempts.
     pub retries: Arc<RetryBudget>,
     /// What the readiness probe asks.
@@ -113,6 +118,7 @@ impl AppState {
                 config.quota.pending_entries_max,
                 !config.continuity.skip_writes,
             )),
+            geo: stores.geo.map(GeoLookup::new),
             evaluation: evaluation_settings(config, stores.retries),
             clock: Clock::default(),
         }

@@ -195,3 +195,73 @@ fn an_address_in_use_is_named() {
     let text = String::from_utf8(output.stderr).unwrap();
     assert!(text.contains(&format!("cannot listen on {address}")), "{text}");
 }
+
+/// Exit code and what was said of a process that is ended as soon as it serves.
+fn located(arguments: &[&str], path: Option<&std::path::Path>) -> (Option<i32>, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_feature-flags"));
+    command
+        .args(arguments)
+        .env_clear()
+        .envs(path.map(|path| ("MAXMIND_DB_PATH", path)))
+        .env("ADDRESS", "127.0.0.1:0")
+        .current_dir(&folder)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut process = command.spawn().unwrap();
+    let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+    // Nothing to read: it has ended by itself.
+    if lines.next().is_some() {
+        let id = process.id().to_string();
+        assert!(Command::new("kill").arg(&id).status().unwrap().success());
+    }
+    let output = process.wait_with_output().unwrap();
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+}
+
+#[test]
+fn a_location_database_that_was_asked_for_must_be_usable() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, bytes: &[u8]| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path
+    };
+    let mut asn = crate::mmdb::MmdbWriter::city(4, 24);
+    asn.database_type = "GeoLite2-ASN".into();
+    let whole = crate::mmdb::MmdbWriter::city(6, 28).bytes();
+    let absent = folder.path().join("absent.mmdb");
+    for command in ["dev", "serve"] {
+        for (path, said) in [
+            (&absent, "no such file"),
+            (&folder.path().to_owned(), "cannot be read"),
+            (&file("text", b"not a database"), "no usable MaxMind DB"),
+            (&file("cut", &whole[..whole.len() - 40]), "no usable MaxMind DB"),
+            (
+                &file("asn", &asn.bytes()),
+                "\"GeoLite2-ASN\", not a City database",
+            ),
+        ] {
+            let (code, text) = located(&[command], Some(path));
+            assert_eq!(code, Some(1), "{command}: {text}");
+            assert!(
+                text.contains(&format!("MAXMIND_DB_PATH: {}: ", path.display())),
+                "{text}"
+            );
+            assert!(text.contains(said), "{said}: {text}");
+        }
+        let (code, text) = located(&[command], Some(&file("whole", &whole)));
+        assert_eq!(code, Some(0), "{command}: {text}");
+        assert!(!text.contains("MAXMIND_DB_PATH"), "{text}");
+        // Nothing at the default path: said once, and no reason to stop. Empty: wanted so.
+        let (code, text) = located(&[command], None);
+        assert_eq!(code, Some(0), "{command}: {text}");
+        let warnings = text
+            .lines()
+            .filter(|line| line.contains("share/GeoLite2-City.mmdb"));
+        assert_eq!(warnings.count(), 1, "{text}");
+        let (code, text) = located(&[command], Some(std::path::Path::new("")));
+        assert_eq!(code, Some(0), "{command}: {text}");
+        assert!(!text.contains("location database"), "{text}");
+    }
+}

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use feature_flags::config::Config;
 use feature_flags::context::cookieless::CookielessStore;
+use feature_flags::context::geo::GeoSource;
 use feature_flags::http::{AppState, Clock, Stores};
 use feature_flags::server::{Drained, Server};
 use feature_flags::snapshot::{BoxFuture, TieredSettings};
@@ -52,13 +53,20 @@ impl Harness {
         cookieless: Arc<dyn CookielessStore>,
     ) -> Self {
         let check = || -> BoxFuture<'static, _> { Box::pin(async { Ok(()) }) };
-        Self::over_all(variables, embedded, check, clock, cookieless)
+        Self::over_all(variables, embedded, check, clock, cookieless, None)
     }
 
     /// Over this store, with a clock.
     pub fn serving(variables: &[(&str, &str)], embedded: Arc<EmbeddedStore>, clock: Clock) -> Self {
         let check = || -> BoxFuture<'static, _> { Box::pin(async { Ok(()) }) };
         Self::over(variables, embedded, check, clock)
+    }
+
+    /// Over this store, with a database of locations.
+    pub fn located(embedded: Arc<EmbeddedStore>, geo: Arc<dyn GeoSource>) -> Self {
+        let check = || -> BoxFuture<'static, _> { Box::pin(async { Ok(()) }) };
+        let cookieless = Arc::new(EmbeddedCookieless::default());
+        Self::over_all(&[], embedded, check, Clock::System, cookieless, Some(geo))
     }
 
     fn over(
@@ -68,7 +76,7 @@ impl Harness {
         clock: Clock,
     ) -> Self {
         let cookieless = Arc::new(EmbeddedCookieless::default());
-        Self::over_all(variables, embedded, store, clock, cookieless)
+        Self::over_all(variables, embedded, store, clock, cookieless, None)
     }
 
     fn over_all(
@@ -77,6 +85,7 @@ impl Harness {
         store: impl StoreCheck + 'static,
         clock: Clock,
         cookieless: Arc<dyn CookielessStore>,
+        geo: Option<Arc<dyn GeoSource>>,
     ) -> Self {
         let mut source: HashMap<&str, &str> = variables.iter().copied().collect();
         source.insert("ADDRESS", "127.0.0.1:0");
@@ -86,6 +95,7 @@ impl Harness {
             projects: embedded.project_source(&TieredSettings::default()) as _,
             persons: embedded,
             cookieless,
+            geo,
             retries: Arc::default(),
             check: Box::new(store),
         };

@@ -11,11 +11,14 @@ mod continuity;
 mod cookieless;
 mod cors;
 mod flags;
+mod geoip;
 mod golden;
 mod harness;
 mod hostile;
 mod http2;
 mod limits;
+#[path = "../support/geoip.rs"]
+mod mmdb;
 mod query;
 mod rate_limits;
 mod routes;
