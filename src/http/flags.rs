@@ -6,6 +6,7 @@ use hyper::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, ORIGIN, USER_
 
 use super::client_address::client_address;
 use super::clock::milliseconds;
+use super::config_fields::config_part;
 use super::request_id::RequestId;
 use super::scratch::{Loan, RequestScratch};
 use super::user_agent::UserAgent;
@@ -192,7 +193,7 @@ fn write(
         errors,
         quota_limited: false,
         minimal_flag_called_events: snapshot.team.minimal_flag_called_events,
-        config: call.query.config.unwrap_or(call.is_decide),
+        config: config_part(call, snapshot.config.as_ref(), || false),
     };
     let answer = Answer {
         fragments: &snapshot.fragments,

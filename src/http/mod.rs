@@ -6,6 +6,7 @@
 mod body;
 pub mod client_address;
 mod clock;
+mod config_fields;
 mod cors;
 pub mod flags;
 mod minimal;
