@@ -35,6 +35,7 @@ use crate::context::cookieless::{Cookieless, CookielessStore};
 use crate::engine::ContinuityLookups;
 use crate::evaluation::{EvaluationPool, EvaluationSettings};
 use crate::limit::ConcurrencyLimit;
+use crate::quota::Quota;
 use crate::resilience::RetryBudget;
 use crate::snapshot::{ProjectSource, SnapshotMap, SnapshotSettings};
 use crate::telemetry::{Heartbeat, ReadinessGate, StoreCheck};
@@ -60,6 +61,8 @@ pub struct AppState {
     pub persons: Arc<dyn PersonSource>,
     /// Makes the ids of cookieless mode.
     pub cookieless: Cookieless,
+    /// Who is over a limit, and usage counts; tasks of their own read and write them.
+    pub quota: Arc<Quota>,
     /// Settings of evaluation.
     pub evaluation: EvaluationSettings,
     /// The system's clock unless a caller fixes it.
@@ -100,6 +103,10 @@ impl AppState {
                 config.cookieless.force_stateless,
                 config.cookieless.salt_ttl,
             ),
+            quota: Arc::new(Quota::new(
+                config.quota.pending_entries_max,
+                !config.continuity.skip_writes,
+            )),
             evaluation: evaluation_settings(config, stores.retries),
             clock: Clock::default(),
         }
