@@ -1,21 +1,22 @@
-//! Which config fields an answer has (`http.md` 3.2, 11), from the query, the headers and the team's pieces.
+//! Which config fields an answer has (`http.md` 3.2, 11), from the query, the headers, the quota and the team's pieces.
 
 use hyper::header::{HeaderName, ORIGIN, REFERER, USER_AGENT};
 
-use super::FlagsCall;
-use crate::wire::response::{Caller, ConfigFragments, ConfigPart, Recording};
+use super::{AppState, FlagsCall};
+use crate::quota::Resource;
+use crate::snapshot::ProjectSnapshot;
+use crate::wire::response::{Caller, ConfigPart, Recording};
 
-/// The fields of an answer: asked for by `config`, which decide requests leave out and mean. `recordings_limited` is asked
-/// only when the answer depends on it: whether the project is over its recordings quota.
-pub(super) fn config_part<'a>(
+/// The fields of an answer: asked for by `config`, which decide requests may leave out and mean.
+pub(super) fn config_part<'s>(
+    state: &AppState,
     call: &FlagsCall<'_>,
-    fragments: Option<&'a ConfigFragments>,
-    recordings_limited: impl FnOnce() -> bool,
-) -> ConfigPart<'a> {
+    snapshot: &'s ProjectSnapshot,
+) -> ConfigPart<'s> {
     if !call.query.config.unwrap_or(call.is_decide) {
         return ConfigPart::Off;
     }
-    let Some(fragments) = fragments else {
+    let Some(fragments) = &snapshot.config else {
         return ConfigPart::Fallback;
     };
     let header = |name: &HeaderName| call.headers.get(name)?.to_str().ok();
@@ -24,7 +25,10 @@ pub(super) fn config_part<'a>(
         referer: header(&REFERER),
         user_agent: header(&USER_AGENT),
     };
-    let recording = if recordings_limited() {
+    let limited = state
+        .quota
+        .is_limited(Resource::Recordings, &snapshot.team.api_token);
+    let recording = if limited {
         Recording::OverQuota
     } else if fragments.permit_recording(caller) {
         Recording::AsStored

@@ -61,14 +61,8 @@ pub(super) fn answer_now(
         let Some(report) = report else { return Ok(None) };
         errors = report.errors;
     }
-    Ok(Some(write(
-        &snapshot,
-        call,
-        now,
-        errors,
-        evaluation,
-        answer_bytes,
-    )))
+    let answer = write(state, &snapshot, call, now, errors, evaluation, answer_bytes);
+    Ok(Some(answer))
 }
 
 /// Answers anything. Starts over, with the body that [`answer_now`] left as it was: what waiting costs makes a
@@ -116,7 +110,15 @@ pub(super) async fn answer_later(
                 })?;
         errors = report.errors;
     }
-    Ok(write(&snapshot, call, now, errors, evaluation, answer_bytes))
+    Ok(write(
+        state,
+        &snapshot,
+        call,
+        now,
+        errors,
+        evaluation,
+        answer_bytes,
+    ))
 }
 
 fn body_format<'h>(call: &FlagsCall<'h>) -> BodyFormat<'h> {
@@ -179,6 +181,7 @@ fn scope(request: &FlagRequest<'_>, call: &FlagsCall<'_>, now: Instant) -> Resul
 
 /// Writes the last evaluation's records in the shape that is asked for.
 fn write(
+    state: &AppState,
     snapshot: &ProjectSnapshot,
     call: &FlagsCall<'_>,
     now: Instant,
@@ -193,7 +196,7 @@ fn write(
         errors,
         quota_limited: false,
         minimal_flag_called_events: snapshot.team.minimal_flag_called_events,
-        config: config_part(call, snapshot.config.as_ref(), || false),
+        config: config_part(state, call, snapshot),
     };
     let answer = Answer {
         fragments: &snapshot.fragments,
