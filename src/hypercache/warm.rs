@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
+use super::build::ConfigOptions;
 use super::value::Compression;
 use super::{DatabaseError, DefinitionDatabase, EntryCache, ObjectStore, TeamSelection};
 
@@ -56,6 +57,8 @@ pub struct Warmer {
     pub cache: Arc<dyn EntryCache>,
     /// Written second.
     pub objects: Arc<dyn ObjectStore>,
+    /// For configuration that is built from the team's settings.
+    pub config: Arc<ConfigOptions>,
 }
 
 impl Warmer {

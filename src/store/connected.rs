@@ -17,6 +17,7 @@ use super::redis::{
 };
 use super::s3::{S3Settings, S3Store};
 use crate::hypercache::BoxFuture;
+use crate::hypercache::build::ConfigOptions;
 use crate::hypercache::reader::{HyperCacheReader, ReaderLimits};
 use crate::hypercache::value::Compression;
 use crate::hypercache::warm::Warmer;
@@ -39,6 +40,8 @@ pub struct ConnectedSettings {
     pub pools: PoolsSettings,
     /// Loading of projects.
     pub tiers: TieredSettings,
+    /// Configuration that is built from team settings.
+    pub config: ConfigOptions,
     /// `HYPERCACHE_READ_REPAIR_TTL_SECONDS`.
     pub repair_ttl: Duration,
     /// `SKIP_WRITES`.
@@ -110,6 +113,7 @@ pub struct Connected {
     cookieless: Arc<CookielessStore>,
     source: Arc<TieredSource>,
     retries: Arc<RetryBudget>,
+    config: Arc<ConfigOptions>,
     /// Followed as long as the stores are open.
     trackers: Vec<Tracker>,
     warnings: Vec<String>,
@@ -217,6 +221,7 @@ impl Connected {
             definitions,
             source,
             retries,
+            config: Arc::new(settings.config),
             trackers,
             warnings,
         })
@@ -299,6 +304,7 @@ impl Connected {
             database: Arc::clone(&self.definitions) as _,
             cache: Arc::clone(&self.entries) as _,
             objects: Arc::clone(&self.objects) as _,
+            config: Arc::clone(&self.config),
         }
     }
 
