@@ -33,6 +33,8 @@ pub struct WarmOptions {
     pub dry_run: bool,
     /// Write entries that look unchanged too, for instance after objects could not be written.
     pub force: bool,
+    /// Where no configuration is stored, the team's settings decide whatever entry there is: an import has said all.
+    pub replace_config: bool,
     /// How values are stored.
     pub compression: Compression,
 }
@@ -43,6 +45,7 @@ impl Default for WarmOptions {
             concurrency: 4,
             dry_run: false,
             force: false,
+            replace_config: false,
             compression: Compression::Zstd,
         }
     }

@@ -3,6 +3,7 @@
 mod bodies;
 mod client;
 mod command;
+mod config;
 mod connections;
 mod continuity;
 mod cookieless;

@@ -133,7 +133,9 @@ impl<'a> TeamRun<'a> {
             }
         };
         match previous.await {
-            Ok(Some(previous)) if !is_replaceable(&previous) => self.summary.withheld += 1,
+            Ok(Some(previous)) if !self.options.replace_config && !is_replaceable(&previous) => {
+                self.summary.withheld += 1;
+            }
             Ok(_) => self.write(key, built_config(rows, &self.warmer.config)).await,
             Err(error) => self.fail(Some(key.entry()), &error),
         }
