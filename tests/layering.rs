@@ -70,7 +70,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         folder: "hypercache",
-        own: &["definition"],
+        own: &["config", "definition"],
         banned: PORTS_ONLY,
     },
     Rule {

@@ -86,6 +86,7 @@ fn connected(servers: &Servers, database: &str, test_before_acquire: bool) -> Co
             persons: Some((pool.clone(), pool)),
         },
         tiers: TieredSettings::default(),
+        config: feature_flags::hypercache::build::ConfigOptions::default(),
         repair_ttl: Duration::ZERO,
         skip_writes: false,
         heartbeat: Some(Duration::from_secs(1)),

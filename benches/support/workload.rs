@@ -17,7 +17,7 @@ use feature_flags::evaluation::{
 };
 use feature_flags::snapshot::{BoxFuture, ProjectSnapshot};
 use feature_flags::wire::request::FlagRequest;
-use feature_flags::wire::response::{Answer, Envelope, Shape, encode};
+use feature_flags::wire::response::{Answer, ConfigPart, Envelope, Shape, encode};
 use feature_flags::wire::scratch::DecodeScratch;
 use feature_flags::wire::{BodyFormat, Kludges, decode};
 use serde_json::{Value, json};
@@ -193,7 +193,7 @@ pub fn encode_answer(
         errors,
         quota_limited: false,
         minimal_flag_called_events: false,
-        config: false,
+        config: ConfigPart::Off,
     };
     answer.clear();
     let records = Answer {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use feature_flags::config::{Config, Secret};
 use feature_flags::context::geo::GeoSource;
 use feature_flags::http::{AppState, Stores};
+use feature_flags::hypercache::build::ConfigOptions;
 use feature_flags::snapshot::BoxFuture;
 use feature_flags::store::connected::{Connected, ConnectedSettings, RedisServers, check_pools};
 use feature_flags::store::postgres::{PoolSettings, PoolsSettings, PostgresUrl};
@@ -96,6 +97,7 @@ fn settings(config: &Config) -> Result<ConnectedSettings, Failure> {
         },
         pools: pools(config)?,
         tiers: tiered_settings(config),
+        config: ConfigOptions::from(&config.remote_config),
         repair_ttl: config.snapshot.read_repair_ttl,
         skip_writes: config.continuity.skip_writes,
         heartbeat: redis.client_tracking.then_some(config.snapshot.soft_ttl / 2),

@@ -7,6 +7,7 @@ use std::time::Duration;
 use feature_flags::config::Config;
 use feature_flags::context::geo::GeoSource;
 use feature_flags::http::{AppState, Stores};
+use feature_flags::hypercache::build::ConfigOptions;
 use feature_flags::quota::Tasks;
 use feature_flags::snapshot::BoxFuture;
 use feature_flags::store::embedded::{EmbeddedCookieless, EmbeddedStore, ImportError, ProjectName};
@@ -78,7 +79,10 @@ impl Embedded {
             Box::pin(async move { store.ping().await.map_err(|error| error.to_string()) })
         };
         let stores = Stores {
-            projects: self.store.project_source(&tiered_settings(config)) as _,
+            projects: self.store.project_source_with(
+                &tiered_settings(config),
+                ConfigOptions::from(&config.remote_config),
+            ) as _,
             persons: Arc::clone(&self.store) as _,
             cookieless: Arc::new(EmbeddedCookieless::default()),
             geo,

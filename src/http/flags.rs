@@ -6,6 +6,7 @@ use hyper::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, ORIGIN, USER_
 
 use super::admission::Admission;
 use super::clock::milliseconds;
+use super::config_fields::config_part;
 use super::request_id::RequestId;
 use super::scratch::{Loan, RequestScratch};
 use super::user_agent::UserAgent;
@@ -28,6 +29,15 @@ const STATEFUL: i16 = 2;
 
 /// An unusually large answer does not make later ones reserve as much.
 const ANSWER_BYTES_EXPECTED_MAX: usize = 256 * 1024;
+
+/// What an answer says besides the flags.
+#[derive(Debug, Clone, Copy)]
+struct Outcome {
+    /// Some flag could not be evaluated as it should.
+    errors: bool,
+    /// The project is over its quota, and nothing was evaluated.
+    quota_limited: bool,
+}
 
 /// Answers an evaluation request (`http.md` 8.1) that needs no waiting: the team is held, and nothing stored decides the answer. `None` otherwise.
 ///
@@ -54,9 +64,11 @@ pub(super) fn answer_now(
     };
     let now = state.clock.now();
     evaluation.clear();
-    let mut errors = false;
-    let limited = is_limited(state, &request, token)?;
-    if !request.disable_flags && !limited {
+    let mut outcome = Outcome {
+        errors: false,
+        quota_limited: is_limited(state, &request, token)?,
+    };
+    if !request.disable_flags && !outcome.quota_limited {
         if is_cookieless(state, &request, &snapshot) {
             return Ok(None);
         }
@@ -67,17 +79,10 @@ pub(super) fn answer_now(
         let Some(report) = report else { return Ok(None) };
         count(state, &snapshot, &agent, &report, now);
         count_difference(state, &report);
-        errors = report.errors;
+        outcome.errors = report.errors;
     }
-    Ok(Some(write(
-        &snapshot,
-        call,
-        now,
-        errors,
-        limited,
-        evaluation,
-        answer_bytes,
-    )))
+    let answer = write(state, &snapshot, call, now, outcome, evaluation, answer_bytes);
+    Ok(Some(answer))
 }
 
 /// Answers anything. Starts over, with the body that [`answer_now`] left as it was: what waiting costs makes a
@@ -102,9 +107,11 @@ pub(super) async fn answer_later(
     let snapshot = state.snapshots.get_or_load(token).await.map_err(lookup_error)?;
     let now = state.clock.now();
     evaluation.clear();
-    let mut errors = false;
-    let limited = is_limited(state, &request, token)?;
-    if !request.disable_flags && !limited {
+    let mut outcome = Outcome {
+        errors: false,
+        quota_limited: is_limited(state, &request, token)?,
+    };
+    if !request.disable_flags && !outcome.quota_limited {
         if is_cookieless(state, &request, &snapshot) {
             cookieless_id = cookieless_identity(state, call, &request, &snapshot, now).await?;
             request.distinct_id = Some(&cookieless_id);
@@ -129,14 +136,14 @@ pub(super) async fn answer_later(
                 })?;
         count(state, &snapshot, &agent, &report, now);
         count_difference(state, &report);
-        errors = report.errors;
+        outcome.errors = report.errors;
     }
     Ok(write(
+        state,
         &snapshot,
         call,
         now,
-        errors,
-        limited,
+        outcome,
         evaluation,
         answer_bytes,
     ))
@@ -256,11 +263,11 @@ fn count(
 
 /// Writes the last evaluation's records in the shape that is asked for.
 fn write(
+    state: &AppState,
     snapshot: &ProjectSnapshot,
     call: &FlagsCall<'_>,
     now: Instant,
-    errors: bool,
-    quota_limited: bool,
+    outcome: Outcome,
     evaluation: &Scratch,
     answer_bytes: &mut usize,
 ) -> Bytes {
@@ -268,10 +275,10 @@ fn write(
     let envelope = Envelope {
         request_id: request_id.as_str(),
         evaluated_at: milliseconds(now),
-        errors,
-        quota_limited,
+        errors: outcome.errors,
+        quota_limited: outcome.quota_limited,
         minimal_flag_called_events: snapshot.team.minimal_flag_called_events,
-        config: call.query.config.unwrap_or(call.is_decide),
+        config: config_part(state, call, snapshot),
     };
     let answer = Answer {
         fragments: &snapshot.fragments,

@@ -7,6 +7,7 @@ mod admission;
 mod body;
 pub mod client_address;
 mod clock;
+mod config_fields;
 mod cors;
 pub mod flags;
 mod minimal;

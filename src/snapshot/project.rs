@@ -6,7 +6,7 @@ use super::port::{BoxFuture, Changed, Changes, Found, Held, HeldSource, LoadErro
 use super::push::PushClock;
 use crate::definition::{RawProject, RawTeam};
 use crate::engine::{CompiledProject, compile};
-use crate::wire::response::Fragments;
+use crate::wire::response::{ConfigFragments, Fragments};
 
 /// Identity of everything that a snapshot was compiled from: hashes of stored bytes, 0 for an input that is absent.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -32,6 +32,8 @@ pub struct ProjectSnapshot {
     pub project: CompiledProject,
     /// Pre-serialised answers.
     pub fragments: Fragments,
+    /// Pre-serialised configuration; `None`: the team has no usable one.
+    pub config: Option<ConfigFragments>,
     /// What it was compiled from.
     pub tags: Tags,
     /// Which inputs a reload needs to know of without reading them again.
@@ -60,11 +62,14 @@ impl ProjectSnapshot {
     pub fn build_tagged(raw: &RawProject, tags: Tags, inputs: KnownInputs) -> Self {
         let project = compile(raw);
         let fragments = Fragments::build(&project);
-        let heap_bytes = size_of::<Self>() + project.heap_bytes() + fragments.heap_bytes();
+        let config = raw.remote_config.as_deref().and_then(ConfigFragments::build);
+        let config_bytes = config.as_ref().map_or(0, ConfigFragments::heap_bytes);
+        let heap_bytes = size_of::<Self>() + project.heap_bytes() + fragments.heap_bytes() + config_bytes;
         Self {
             team: raw.team.clone(),
             project,
             fragments,
+            config,
             tags,
             inputs,
             heap_bytes,

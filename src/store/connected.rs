@@ -19,6 +19,7 @@ use super::redis::{
 use super::s3::{S3Settings, S3Store};
 use crate::auth::CredentialCache;
 use crate::hypercache::BoxFuture;
+use crate::hypercache::build::ConfigOptions;
 use crate::hypercache::reader::{HyperCacheReader, ReaderLimits};
 use crate::hypercache::value::Compression;
 use crate::hypercache::warm::Warmer;
@@ -41,6 +42,8 @@ pub struct ConnectedSettings {
     pub pools: PoolsSettings,
     /// Loading of projects.
     pub tiers: TieredSettings,
+    /// Configuration that is built from team settings.
+    pub config: ConfigOptions,
     /// `HYPERCACHE_READ_REPAIR_TTL_SECONDS`.
     pub repair_ttl: Duration,
     /// `SKIP_WRITES`.
@@ -115,6 +118,7 @@ pub struct Connected {
     cookieless: Arc<CookielessStore>,
     source: Arc<TieredSource>,
     retries: Arc<RetryBudget>,
+    config: Arc<ConfigOptions>,
     /// Followed as long as the stores are open.
     trackers: Vec<Tracker>,
     warnings: Vec<String>,
@@ -226,6 +230,7 @@ impl Connected {
             definitions,
             source,
             retries,
+            config: Arc::new(settings.config),
             trackers,
             warnings,
         })
@@ -320,6 +325,7 @@ impl Connected {
             database: Arc::clone(&self.definitions) as _,
             cache: Arc::clone(&self.entries) as _,
             objects: Arc::clone(&self.objects) as _,
+            config: Arc::clone(&self.config),
         }
     }
 

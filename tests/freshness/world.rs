@@ -67,6 +67,7 @@ impl World {
             )),
             cache: Arc::clone(&stamped) as _,
             objects: Arc::new(object_store(&objects)),
+            config: Arc::default(),
         };
         let (rows, connection) = runtime
             .block_on(tokio_postgres::connect(&database_url, tokio_postgres::NoTls))

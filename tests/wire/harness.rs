@@ -9,6 +9,7 @@ use feature_flags::config::Config;
 use feature_flags::context::cookieless::CookielessStore;
 use feature_flags::context::geo::GeoSource;
 use feature_flags::http::{AppState, Clock, Stores};
+use feature_flags::hypercache::build::ConfigOptions;
 use feature_flags::server::{Drained, Server};
 use feature_flags::snapshot::{BoxFuture, TieredSettings};
 use feature_flags::store::embedded::{EmbeddedCookieless, EmbeddedStore};
@@ -92,7 +93,10 @@ impl Harness {
         let config = Config::read(&source).unwrap();
         let runtime = feature_flags::server::runtime::build(2).unwrap();
         let stores = Stores {
-            projects: embedded.project_source(&TieredSettings::default()) as _,
+            projects: embedded.project_source_with(
+                &TieredSettings::default(),
+                ConfigOptions::from(&config.remote_config),
+            ) as _,
             persons: embedded,
             cookieless,
             geo,

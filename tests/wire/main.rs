@@ -6,6 +6,7 @@ mod counters;
 mod bodies;
 mod client;
 mod command;
+mod config;
 mod connections;
 mod continuity;
 mod cookieless;
