@@ -14,5 +14,7 @@ mod hostile;
 mod http2;
 mod limits;
 mod query;
+mod quota;
 mod routes;
 mod shutdown;
+mod usage;
