@@ -10,6 +10,7 @@ use feature_flags::context::cookieless::CookielessStore;
 use feature_flags::context::geo::GeoSource;
 use feature_flags::http::{AppState, Clock, Stores};
 use feature_flags::hypercache::build::ConfigOptions;
+use feature_flags::quota::{Tasks, TasksSettings};
 use feature_flags::server::{Drained, Server};
 use feature_flags::snapshot::{BoxFuture, TieredSettings};
 use feature_flags::store::embedded::{EmbeddedCookieless, EmbeddedStore};
@@ -26,6 +27,8 @@ pub struct Harness {
     pub app: Arc<AppState>,
     stop: Option<oneshot::Sender<()>>,
     serving: Option<JoinHandle<Drained>>,
+    quota: Option<Tasks>,
+    pub store: Arc<EmbeddedStore>,
     runtime: Runtime,
 }
 
@@ -97,7 +100,7 @@ impl Harness {
                 &TieredSettings::default(),
                 ConfigOptions::from(&config.remote_config),
             ) as _,
-            persons: embedded,
+            persons: Arc::clone(&embedded) as _,
             cookieless,
             geo,
             retries: Arc::default(),
@@ -107,6 +110,10 @@ impl Harness {
         app.clock = clock;
         let app = Arc::new(app);
         runtime.spawn(Arc::clone(&app.snapshots).follow_changes(Duration::from_secs(1)));
+        let quota = {
+            let _inside = runtime.enter();
+            quota_tasks(&config, &app, &embedded)
+        };
         let server = runtime.block_on(Server::bind(&config.server)).unwrap();
         let address = server.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
@@ -116,6 +123,8 @@ impl Harness {
             app,
             stop: Some(stop),
             serving: Some(serving),
+            quota: Some(quota),
+            store: embedded,
             runtime,
         }
     }
@@ -128,6 +137,13 @@ impl Harness {
     /// Runs a future of the server's to its end.
     pub fn wait_for<F: Future>(&self, future: F) -> F::Output {
         self.runtime.block_on(future)
+    }
+
+    /// Writes the usage that was recorded up to now; nothing is written afterwards.
+    pub fn write_usage(&mut self) {
+        let tasks = self.quota.take().expect("written once");
+        let left = self.runtime.block_on(tasks.finish());
+        assert_eq!(left, feature_flags::quota::UsageLeft::default());
     }
 
     /// Tells the server to end, without waiting for it.
@@ -145,4 +161,24 @@ impl Harness {
             .block_on(self.serving.take().expect("waited for once"))
             .unwrap()
     }
+}
+
+/// Billing's tasks as `dev` has them.
+fn quota_tasks(config: &Config, app: &AppState, store: &Arc<EmbeddedStore>) -> Tasks {
+    let settings = TasksSettings {
+        refresh_interval: config.quota.cache_ttl,
+        recordings: config.quota.session_replay_check,
+        flush_interval: config.quota.flush_interval,
+        flush_batch: config.quota.flush_batch,
+        counts: !config.continuity.skip_writes,
+        last_flush_timeout: config.quota.shutdown_flush_timeout,
+    };
+    let say: feature_flags::quota::Say = Arc::new(|notice: &_| println!("{notice}"));
+    Tasks::start(
+        &app.quota,
+        Arc::clone(store) as _,
+        Arc::clone(store) as _,
+        settings,
+        &say,
+    )
 }

@@ -21,6 +21,8 @@ mod limits;
 #[path = "../support/geoip.rs"]
 mod mmdb;
 mod query;
+mod quota;
 mod rate_limits;
 mod routes;
 mod shutdown;
+mod usage;
