@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use feature_flags::config::{Config, Secret};
-use feature_flags::http::{AppState, Stores};
+use feature_flags::http::{AppState, DefinitionsStores, Stores};
 use feature_flags::snapshot::BoxFuture;
 use feature_flags::store::connected::{Connected, ConnectedSettings, RedisServers, check_pools};
 use feature_flags::store::postgres::{PoolSettings, PoolsSettings, PostgresUrl};
@@ -52,13 +52,18 @@ pub fn app_state(config: &Config, connected: &Connected) -> Arc<AppState> {
     };
     let stores = Stores {
         projects: connected.projects(),
+        definitions: DefinitionsStores {
+            source: connected.projects(),
+            rebuilds: connected.rebuilds(),
+            auth: connected.auth(),
+        },
         persons: connected.persons(),
         cookieless: connected.cookieless(),
         retries: connected.retries(),
         check: Box::new(check),
     };
     let state = Arc::new(AppState::new(config, stores));
-    tokio::spawn(Arc::clone(&state.snapshots).follow_changes(RETRY_AFTER));
+    tokio::spawn(state.follow_changes(RETRY_AFTER));
     service::clean_limits(config, &state);
     state
 }

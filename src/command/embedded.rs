@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use feature_flags::config::Config;
-use feature_flags::http::{AppState, Stores};
+use feature_flags::http::{AppState, DefinitionsStores, Stores};
 use feature_flags::snapshot::BoxFuture;
 use feature_flags::store::embedded::{EmbeddedCookieless, EmbeddedStore, ImportError, ProjectName};
 
@@ -65,15 +65,21 @@ impl Embedded {
             let store = Arc::clone(&checked);
             Box::pin(async move { store.ping().await.map_err(|error| error.to_string()) })
         };
+        let projects = self.store.project_source(&tiered_settings(config));
         let stores = Stores {
-            projects: self.store.project_source(&tiered_settings(config)) as _,
+            definitions: DefinitionsStores {
+                source: Arc::clone(&projects) as _,
+                rebuilds: None,
+                auth: self.store.auth(config.continuity.skip_writes),
+            },
+            projects: projects as _,
             persons: Arc::clone(&self.store) as _,
             cookieless: Arc::new(EmbeddedCookieless::default()),
             retries: Arc::default(),
             check: Box::new(check),
         };
         let state = Arc::new(AppState::new(config, stores));
-        tokio::spawn(Arc::clone(&state.snapshots).follow_changes(RETRY_AFTER));
+        tokio::spawn(state.follow_changes(RETRY_AFTER));
         service::clean_limits(config, &state);
         state
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use feature_flags::config::Config;
 use feature_flags::context::cookieless::CookielessStore;
-use feature_flags::http::{AppState, Clock, Stores};
+use feature_flags::http::{AppState, Clock, DefinitionsStores, Stores};
 use feature_flags::server::{Drained, Server};
 use feature_flags::snapshot::{BoxFuture, TieredSettings};
 use feature_flags::store::embedded::{EmbeddedCookieless, EmbeddedStore};
@@ -82,8 +82,14 @@ impl Harness {
         source.insert("ADDRESS", "127.0.0.1:0");
         let config = Config::read(&source).unwrap();
         let runtime = feature_flags::server::runtime::build(2).unwrap();
+        let projects = embedded.project_source(&TieredSettings::default());
         let stores = Stores {
-            projects: embedded.project_source(&TieredSettings::default()) as _,
+            definitions: DefinitionsStores {
+                source: Arc::clone(&projects) as _,
+                rebuilds: None,
+                auth: embedded.auth(config.continuity.skip_writes),
+            },
+            projects: projects as _,
             persons: embedded,
             cookieless,
             retries: Arc::default(),
@@ -92,7 +98,7 @@ impl Harness {
         let mut app = AppState::new(&config, stores);
         app.clock = clock;
         let app = Arc::new(app);
-        runtime.spawn(Arc::clone(&app.snapshots).follow_changes(Duration::from_secs(1)));
+        runtime.spawn(app.follow_changes(Duration::from_secs(1)));
         let server = runtime.block_on(Server::bind(&config.server)).unwrap();
         let address = server.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();

@@ -7,6 +7,7 @@ mod connections;
 mod continuity;
 mod cookieless;
 mod cors;
+mod definitions;
 mod flags;
 mod golden;
 mod harness;
