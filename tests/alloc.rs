@@ -17,7 +17,7 @@ use feature_flags::config::Config;
 use feature_flags::context::geo::GeoLookup;
 use feature_flags::engine::FlagValue;
 use feature_flags::evaluation::{Scratch, evaluate_now};
-use feature_flags::http::{AppState, Stores, handle};
+use feature_flags::http::{AppState, DefinitionsStores, Stores, handle};
 use feature_flags::snapshot::{BoxFuture, ProjectSnapshot};
 use feature_flags::store::embedded::{EmbeddedCookieless, EmbeddedStore};
 use feature_flags::store::geoip::GeoDatabase;
@@ -272,10 +272,16 @@ fn whole_requests() {
         .import(&std::fs::read(path).expect("the workload is there"))
         .expect("it imports");
     let config = Config::read(&std::collections::HashMap::<&str, &str>::new()).expect("defaults are valid");
+    let projects = store.project_source(&feature_flags::snapshot::TieredSettings::default());
     let state = AppState::new(
         &config,
         Stores {
-            projects: store.project_source(&feature_flags::snapshot::TieredSettings::default()) as _,
+            definitions: DefinitionsStores {
+                source: Arc::clone(&projects) as _,
+                rebuilds: None,
+                auth: store.auth(false),
+            },
+            projects: projects as _,
             persons: store,
             cookieless: Arc::new(EmbeddedCookieless::default()),
             geo: None,

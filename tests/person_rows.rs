@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use client::Client;
 use feature_flags::config::Config;
-use feature_flags::http::{AppState, Stores};
+use feature_flags::http::{AppState, DefinitionsStores, Stores};
 use feature_flags::hypercache::NoObjects;
 use feature_flags::hypercache::warm::{WarmOptions, Warmer};
 use feature_flags::server::Server;
@@ -98,6 +98,11 @@ fn app(connected: &Connected, variables: &HashMap<&str, &str>) -> (Arc<AppState>
     let config = Config::read(variables).unwrap();
     let stores = Stores {
         projects: connected.projects(),
+        definitions: DefinitionsStores {
+            source: connected.projects(),
+            rebuilds: connected.rebuilds(),
+            auth: connected.auth(),
+        },
         persons: connected.persons(),
         cookieless: connected.cookieless(),
         geo: None,
@@ -105,7 +110,7 @@ fn app(connected: &Connected, variables: &HashMap<&str, &str>) -> (Arc<AppState>
         check: Box::new(|| -> BoxFuture<'static, Result<(), String>> { Box::pin(async { Ok(()) }) }),
     };
     let app = Arc::new(AppState::new(&config, stores));
-    tokio::spawn(Arc::clone(&app.snapshots).follow_changes(Duration::from_secs(1)));
+    tokio::spawn(app.follow_changes(Duration::from_secs(1)));
     (app, config)
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use feature_flags::config::{Config, Secret};
 use feature_flags::context::geo::GeoSource;
-use feature_flags::http::{AppState, Stores};
+use feature_flags::http::{AppState, DefinitionsStores, Stores};
 use feature_flags::hypercache::build::ConfigOptions;
 use feature_flags::snapshot::BoxFuture;
 use feature_flags::store::connected::{Connected, ConnectedSettings, RedisServers, check_pools};
@@ -54,6 +54,11 @@ pub fn app_state(config: &Config, connected: &Connected, geo: Option<Arc<dyn Geo
     };
     let stores = Stores {
         projects: connected.projects(),
+        definitions: DefinitionsStores {
+            source: connected.projects(),
+            rebuilds: connected.rebuilds(),
+            auth: connected.auth(),
+        },
         persons: connected.persons(),
         cookieless: connected.cookieless(),
         geo,
@@ -61,7 +66,7 @@ pub fn app_state(config: &Config, connected: &Connected, geo: Option<Arc<dyn Geo
         check: Box::new(check),
     };
     let state = Arc::new(AppState::new(config, stores));
-    tokio::spawn(Arc::clone(&state.snapshots).follow_changes(RETRY_AFTER));
+    tokio::spawn(state.follow_changes(RETRY_AFTER));
     service::clean_limits(config, &state);
     state
 }

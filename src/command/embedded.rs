@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use feature_flags::config::Config;
 use feature_flags::context::geo::GeoSource;
-use feature_flags::http::{AppState, Stores};
+use feature_flags::http::{AppState, DefinitionsStores, Stores};
 use feature_flags::hypercache::build::ConfigOptions;
 use feature_flags::quota::Tasks;
 use feature_flags::snapshot::BoxFuture;
@@ -78,11 +78,17 @@ impl Embedded {
             let store = Arc::clone(&checked);
             Box::pin(async move { store.ping().await.map_err(|error| error.to_string()) })
         };
+        let projects = self.store.project_source_with(
+            &tiered_settings(config),
+            ConfigOptions::from(&config.remote_config),
+        );
         let stores = Stores {
-            projects: self.store.project_source_with(
-                &tiered_settings(config),
-                ConfigOptions::from(&config.remote_config),
-            ) as _,
+            definitions: DefinitionsStores {
+                source: Arc::clone(&projects) as _,
+                rebuilds: None,
+                auth: self.store.auth(config.continuity.skip_writes),
+            },
+            projects: projects as _,
             persons: Arc::clone(&self.store) as _,
             cookieless: Arc::new(EmbeddedCookieless::default()),
             geo,
@@ -90,7 +96,7 @@ impl Embedded {
             check: Box::new(check),
         };
         let state = Arc::new(AppState::new(config, stores));
-        tokio::spawn(Arc::clone(&state.snapshots).follow_changes(RETRY_AFTER));
+        tokio::spawn(state.follow_changes(RETRY_AFTER));
         service::clean_limits(config, &state);
         state
     }

@@ -214,7 +214,13 @@ settings! {
         log_only: bool = "FLAG_DEFINITIONS_RATE_LIMIT_LOG_ONLY", "false", boolean,
             "count and log instead of refusing";
         auth_token_ttl: Duration = "AUTH_TOKEN_CACHE_TTL_SECONDS", "300", seconds(0, 86400),
-            "seconds for which a checked credential is remembered";
+            "seconds for which a checked credential is remembered, 60 at most: as long a revoked one may go on working";
+        auth_lookups_max: usize = "AUTH_LOOKUP_CONCURRENCY", "32", between(1, 10_000),
+            "lookups of never-seen credentials at once; more: 503";
+        feed_capacity_bytes: usize = "FLAG_DEFINITIONS_FEED_CAPACITY_BYTES", "134217728", between(0, 1_099_511_627_776),
+            "bytes of definitions for SDKs in memory";
+        self_heal: bool = "FLAG_DEFINITIONS_SELF_HEAL_ENABLED", "true", boolean,
+            "ask Django to build definitions that no cache has";
         legacy_key_hashes: bool = "PERSONAL_API_KEY_LEGACY_HASHES", "false", boolean,
             "accept personal API keys stored as PBKDF2 hashes; costs CPU an attempt";
     }

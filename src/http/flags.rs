@@ -329,7 +329,7 @@ fn text<'h>(headers: &'h HeaderMap, name: &hyper::header::HeaderName) -> Option<
 }
 
 /// An outage is never "invalid token" (`http.md` 7.2).
-fn lookup_error(error: LookupError) -> HttpError {
+pub(super) fn lookup_error(error: LookupError) -> HttpError {
     match error {
         LookupError::UnknownToken => HttpError::UnknownToken,
         LookupError::Busy => HttpError::ServiceUnavailable,

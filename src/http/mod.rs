@@ -9,6 +9,7 @@ pub mod client_address;
 mod clock;
 mod config_fields;
 mod cors;
+mod definitions;
 pub mod flags;
 mod minimal;
 mod probes;
@@ -27,6 +28,7 @@ use hyper::HeaderMap;
 
 pub use body::BODY_BYTES_MAX;
 pub use clock::Clock;
+pub use definitions::{Definitions, DefinitionsStores};
 pub use respond::{Content, HttpError, Reply};
 pub use route::handle;
 
@@ -63,6 +65,8 @@ pub struct AppState {
     pub readiness: ReadinessGate,
     /// Teams that this process holds.
     pub snapshots: Arc<SnapshotMap>,
+    /// What SDKs evaluate with themselves, and who may have it.
+    pub definitions: Definitions,
     /// Persons, groups and continuity rows.
     pub persons: Arc<dyn PersonSource>,
     /// Makes the ids of cookieless mode.
@@ -81,6 +85,8 @@ pub struct AppState {
 pub struct Stores {
     /// Definitions.
     pub projects: Arc<dyn ProjectSource>,
+    /// The same as SDKs get them, and credentials.
+    pub definitions: DefinitionsStores,
     /// Persons, groups and continuity rows.
     pub persons: Arc<dyn PersonSource>,
     /// Salts and identify counts.
@@ -108,6 +114,7 @@ impl AppState {
             heartbeat: Heartbeat::new(config.telemetry.health_interval),
             readiness: ReadinessGate::new(config.server.readiness_checks_database.then_some(stores.check)),
             snapshots: Arc::new(SnapshotMap::new(stores.projects, snapshot_settings(config))),
+            definitions: Definitions::new(config, stores.definitions, snapshot_settings(config)),
             persons: stores.persons,
             cookieless: Cookieless::new(
                 stores.cookieless,
@@ -123,6 +130,14 @@ impl AppState {
             evaluation: evaluation_settings(config, stores.retries),
             clock: Clock::default(),
         }
+    }
+}
+
+impl AppState {
+    /// Loads again what the stores say has changed. Run as a task; it never ends.
+    pub fn follow_changes(&self, retry_after: Duration) -> impl Future<Output = ()> + Send + 'static {
+        let others = self.definitions.followers();
+        Arc::clone(&self.snapshots).follow_changes_with(others, retry_after)
     }
 }
 

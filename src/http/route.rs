@@ -12,14 +12,12 @@ use tokio::time::{Instant, timeout_at};
 
 use super::admission::Admission;
 use super::probes::{self, Probe};
-use super::respond::{Content, HttpError, Reply};
-use super::{AppState, FlagsCall, admission, body, cors, flags, minimal, unwind};
+use super::respond::{HttpError, Reply};
+use super::{AppState, FlagsCall, admission, body, cors, definitions, flags, minimal, unwind};
 use crate::config::ServiceMode;
-use crate::wire::percent;
 use crate::wire::query::FlagsQuery;
 
 const FLAGS_ALLOW: &str = "GET, POST, OPTIONS, HEAD";
-const DEFINITIONS_ALLOW: &str = "GET, OPTIONS, HEAD";
 
 /// Set by the proxy in front for `/decide`.
 static X_ORIGINAL_ENDPOINT: HeaderName = HeaderName::from_static("x-original-endpoint");
@@ -73,10 +71,12 @@ where
         return cors::preflight(origin, requested, allow);
     }
     let mut warned = false;
+    let mut etag = None;
     let answered = unwind::catch(async {
         match route {
             Route::Flags { decide } => flag_route(state, peer, decide, &parts, body, &mut warned).await,
-            Route::Definitions => definitions_route(&parts),
+            // Its state is not part of every request's.
+            Route::Definitions => Box::pin(definitions::answer(state, &parts, &mut etag)).await,
             Route::Probe(probe) => Ok(probes::answer(state, probe, &parts.method).await),
             Route::Unknown => Ok(Reply::not_found()),
         }
@@ -88,6 +88,9 @@ where
     let mut response = cors::respond(reply, origin);
     if warned {
         admission::warn(&mut response);
+    }
+    if let Some(etag) = etag {
+        definitions::validate(&mut response, etag);
     }
     response
 }
@@ -160,39 +163,4 @@ fn asks_for_decide(parts: &Parts) -> bool {
         .headers
         .get(&X_ORIGINAL_ENDPOINT)
         .is_some_and(|value| value == "decide")
-}
-
-/// Query, method, in this order; the body is not read (`http.md` 2.2, 13.1).
-fn definitions_route(parts: &Parts) -> Result<Reply, HttpError> {
-    let tokens = count_of("token", parts.uri.query());
-    if tokens > 1 {
-        return Err(HttpError::RepeatedParameter("token"));
-    }
-    let bearer_may_name_team = parts
-        .headers
-        .get(hyper::header::AUTHORIZATION)
-        .is_some_and(|value| value.as_bytes().starts_with(b"Bearer phs_"));
-    if tokens == 0 && !bearer_may_name_team && !parts.headers.contains_key("x-posthog-project-api-key") {
-        return Err(HttpError::MissingParameter("token"));
-    }
-    match parts.method {
-        // The definitions feed is not built yet: nothing is cached for anyone (`http.md` 12.4).
-        Method::GET => Err(HttpError::CacheMissing),
-        Method::HEAD => Ok(Reply {
-            status: hyper::StatusCode::OK,
-            content: Content::Json,
-            allow: None,
-            body: Bytes::new(),
-        }),
-        _ => Ok(Reply::method_not_allowed(DEFINITIONS_ALLOW)),
-    }
-}
-
-/// How often a parameter is given (`http.md` 3).
-fn count_of(wanted: &str, query: Option<&str>) -> usize {
-    let names = query.unwrap_or_default().split('&');
-    names
-        .map(|pair| pair.split_once('=').map_or(pair, |(name, _)| name))
-        .filter(|name| percent::decode_query(name) == wanted)
-        .count()
 }

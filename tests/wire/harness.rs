@@ -8,7 +8,7 @@ use std::time::Duration;
 use feature_flags::config::Config;
 use feature_flags::context::cookieless::CookielessStore;
 use feature_flags::context::geo::GeoSource;
-use feature_flags::http::{AppState, Clock, Stores};
+use feature_flags::http::{AppState, Clock, DefinitionsStores, Stores};
 use feature_flags::hypercache::build::ConfigOptions;
 use feature_flags::quota::{Tasks, TasksSettings};
 use feature_flags::server::{Drained, Server};
@@ -95,11 +95,17 @@ impl Harness {
         source.insert("ADDRESS", "127.0.0.1:0");
         let config = Config::read(&source).unwrap();
         let runtime = feature_flags::server::runtime::build(2).unwrap();
+        let projects = embedded.project_source_with(
+            &TieredSettings::default(),
+            ConfigOptions::from(&config.remote_config),
+        );
         let stores = Stores {
-            projects: embedded.project_source_with(
-                &TieredSettings::default(),
-                ConfigOptions::from(&config.remote_config),
-            ) as _,
+            definitions: DefinitionsStores {
+                source: Arc::clone(&projects) as _,
+                rebuilds: None,
+                auth: embedded.auth(config.continuity.skip_writes),
+            },
+            projects: projects as _,
             persons: Arc::clone(&embedded) as _,
             cookieless,
             geo,
@@ -109,7 +115,7 @@ impl Harness {
         let mut app = AppState::new(&config, stores);
         app.clock = clock;
         let app = Arc::new(app);
-        runtime.spawn(Arc::clone(&app.snapshots).follow_changes(Duration::from_secs(1)));
+        runtime.spawn(app.follow_changes(Duration::from_secs(1)));
         let quota = {
             let _inside = runtime.enter();
             quota_tasks(&config, &app, &embedded)

@@ -11,6 +11,7 @@ mod connections;
 mod continuity;
 mod cookieless;
 mod cors;
+mod definitions;
 mod flags;
 mod geoip;
 mod golden;

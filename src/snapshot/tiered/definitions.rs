@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::{Part, Payload as PartPayload, TieredSource};
+use crate::definition::billable_key;
 use crate::hypercache::parse::{ParsedDefinitions, parse_definitions, parse_identity};
 use crate::hypercache::reader::{Content, Hit, Miss, ObjectFailure, RedisFailure};
 use crate::hypercache::{EntryKey, TierError};
@@ -130,7 +131,7 @@ impl TieredSource {
             Content::Text(text) => {
                 // Megabytes: not on a worker that answers requests.
                 let parsed = tokio::task::spawn_blocking(move || {
-                    let parsed = parse_definitions(&text, is_billable);
+                    let parsed = parse_definitions(&text, billable_key);
                     (text, parsed)
                 });
                 let (text, parsed) = parsed.await.map_err(|error| error.to_string())?;
@@ -147,11 +148,6 @@ impl TieredSource {
             }
         }
     }
-}
-
-/// Which keys make a payload count.
-fn is_billable(key: &str) -> bool {
-    !key.starts_with("survey-targeting-") && !key.starts_with("product-tour-targeting-")
 }
 
 /// Some tier gave no answer, or one that cannot be read.

@@ -1,11 +1,15 @@
 //! Credentials in the file, the twin of PostgreSQL's. Project documents have no word for project secret keys, so there are none.
 
+use std::sync::Arc;
+
 use rusqlite::{Connection, OptionalExtension, Row};
 use serde::de::DeserializeOwned;
 
 use super::EmbeddedStore;
 use super::definitions::database_error;
-use crate::auth::{CredentialStore, KeyKind, KeyUses, PersonalKeyRow, PersonalRows, SecretOwner, SecretRows};
+use crate::auth::{
+    AuthStores, CredentialStore, KeyKind, KeyUses, PersonalKeyRow, PersonalRows, SecretOwner, SecretRows,
+};
 use crate::hypercache::{BoxFuture, DatabaseError};
 
 const TEAM_BY_SECRET: &str = "SELECT id, api_token, secret_api_token, secret_api_token_backup
@@ -20,6 +24,19 @@ const PERSONAL_KEY: &str =
 
 const USED: &str = "UPDATE posthog_personalapikey SET last_used_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now')
     WHERE id = ?1 AND (last_used_at IS NULL OR julianday(last_used_at) < julianday('now', '-1 hour'))";
+
+impl EmbeddedStore {
+    /// Keys and secrets of this file; `skip_writes`: their use is not noted.
+    #[must_use]
+    pub fn auth(self: &Arc<Self>, skip_writes: bool) -> AuthStores {
+        AuthStores {
+            keys: Arc::clone(self) as _,
+            shared: None,
+            uses: (!skip_writes).then(|| Arc::clone(self) as _),
+            cache: Arc::default(),
+        }
+    }
+}
 
 impl CredentialStore for EmbeddedStore {
     fn secret<'a>(
