@@ -227,7 +227,8 @@ def combinations(made):
             filters = made.choose.sample(pool, made.choose.randint(1, 3))
             groups.append(condition(*filters, rollout=made.choose.choice([None, 100, made.rollout()]),
                                     variant=made.choose.choice([None, None, "variant-0"])))
-        made.add(f"combined-{at}", groups, multivariate=variants(40, 60) if at % 2 else None)
+        # With some seeds a condition without filters that matter lets everybody in.
+        made.add(f"combined-{at}", groups, constant=True, multivariate=variants(40, 60) if at % 2 else None)
 
 
 def cohorts():
