@@ -155,6 +155,8 @@ pub struct EvaluationReport {
     pub parallel_stages: u32,
     /// What had to be gathered.
     pub plan: Plan,
+    /// Whether the request counts as usage: a billed flag was not left out.
+    pub billable: bool,
 }
 
 /// Evaluates a request that needs nothing stored and no turn on the pool, which is most of them: without an
@@ -181,6 +183,7 @@ pub fn evaluate_now(
     if selection.order().is_empty() {
         return Some(EvaluationReport {
             errors: selection.has_cycle(),
+            billable: selection.is_billable(),
             ..EvaluationReport::default()
         });
     }
@@ -215,6 +218,7 @@ pub fn evaluate_now(
             errors: summary.errors,
             parallel_stages: 0,
             plan,
+            billable: selection.is_billable(),
         }
     });
     *slots = filled.recycle();
@@ -265,6 +269,7 @@ pub async fn evaluate(
     if selection.order().is_empty() {
         return Ok(EvaluationReport {
             errors: selection.has_cycle(),
+            billable: selection.is_billable(),
             ..EvaluationReport::default()
         });
     }
@@ -375,6 +380,7 @@ pub async fn evaluate(
         errors: summary.errors || facts_failure.is_some(),
         parallel_stages: summary.parallel_stages,
         plan: wanted,
+        billable: selection.is_billable(),
     })
 }
 

@@ -20,7 +20,9 @@ use super::project::{
 };
 use super::property::{GroupIndex, PropertyTable, SlotIndex};
 use super::selection::{RUNTIMES, Selection};
-use crate::definition::{FilterType, OperatorName, RawConditionSet, RawFlag, RawProject, RawPropertyFilter};
+use crate::definition::{
+    FilterType, OperatorName, RawConditionSet, RawFlag, RawProject, RawPropertyFilter, billable_key,
+};
 
 /// Prefix of the keys that survey mode keeps.
 const SURVEY_PREFIX: &str = "survey-targeting-";
@@ -307,12 +309,15 @@ fn filterable(flags: &[&RawFlag]) -> Filterable {
         client_only: BitSet::new(flags.len()),
         server_only: BitSet::new(flags.len()),
         not_survey: BitSet::new(flags.len()),
+        billable: BitSet::new(flags.len()),
         with_contexts: BitSet::new(flags.len()),
         by_context: HashMap::default(),
     };
     for (at, flag) in flags.iter().enumerate() {
         if !flag.active || flag.deleted {
             sets.retired.insert(at);
+        } else if billable_key(&flag.key) {
+            sets.billable.insert(at);
         }
         match flag.evaluation_runtime.as_deref() {
             Some(runtime) if runtime.eq_ignore_ascii_case("client") => {

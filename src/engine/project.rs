@@ -46,6 +46,8 @@ pub(super) struct Filterable {
     pub server_only: BitSet,
     /// Key does not start with `survey-targeting-`.
     pub not_survey: BitSet,
+    /// Not retired, and requests that it takes part in are billed.
+    pub billable: BitSet,
     /// Flags with a non-empty context list.
     pub with_contexts: BitSet,
     /// Flags by context.

@@ -13,7 +13,8 @@ use super::user_agent::UserAgent;
 use super::{AppState, FlagsCall, HttpError};
 use crate::context::cookieless::{CookielessError, CookielessInput};
 use crate::engine::Instant;
-use crate::evaluation::{EvaluationError, RequestScope, Scratch, evaluate, evaluate_now};
+use crate::evaluation::{EvaluationError, EvaluationReport, RequestScope, Scratch, evaluate, evaluate_now};
+use crate::quota::{RequestType, Resource};
 use crate::snapshot::{LoadError, LookupError, ProjectSnapshot};
 use crate::wire::request::FlagRequest;
 use crate::wire::response::{Answer, Envelope, Shape, encode};
@@ -46,22 +47,27 @@ pub(super) fn answer_now(
     let decoded =
         decode(memory, body, body_format(call), &mut Kludges::default()).map_err(HttpError::Decode)?;
     let request = decoded.request();
-    let Some(snapshot) = state.snapshots.get(token(request.token, call)?) else {
+    let token = token(request.token, call)?;
+    let Some(snapshot) = state.snapshots.get(token) else {
         return Ok(None);
     };
     let now = state.clock.now();
     evaluation.clear();
     let mut errors = false;
-    if !request.disable_flags {
+    let limited = is_limited(state, &request, token)?;
+    if !request.disable_flags && !limited {
         if is_cookieless(state, &request, &snapshot) {
             return Ok(None);
         }
-        let scope = scope(&request, call, now)?;
+        let agent = UserAgent::of(call.headers);
+        let scope = scope(&agent, call, now);
         let report = evaluate_now(&snapshot.project, &request, &scope, &state.evaluation, evaluation);
         let Some(report) = report else { return Ok(None) };
+        count(state, &snapshot, &agent, &report, now);
         errors = report.errors;
     }
-    let answer = write(state, &snapshot, call, now, errors, evaluation, answer_bytes);
+    let outcome = Outcome { now, errors, limited };
+    let answer = write(state, &snapshot, call, outcome, evaluation, answer_bytes);
     Ok(Some(answer))
 }
 
@@ -87,12 +93,14 @@ pub(super) async fn answer_later(
     let now = state.clock.now();
     evaluation.clear();
     let mut errors = false;
-    if !request.disable_flags {
+    let limited = is_limited(state, &request, token)?;
+    if !request.disable_flags && !limited {
         if is_cookieless(state, &request, &snapshot) {
             cookieless_id = cookieless_identity(state, call, &request, &snapshot, now).await?;
             request.distinct_id = Some(&cookieless_id);
         }
-        let scope = scope(&request, call, now)?;
+        let agent = UserAgent::of(call.headers);
+        let scope = scope(&agent, call, now);
         let evaluated = evaluate(
             &snapshot.project,
             snapshot.team.id,
@@ -108,17 +116,11 @@ pub(super) async fn answer_later(
                 .map_err(|EvaluationError::Busy { waited }| HttpError::EvaluationBusy {
                     waited_ms: waited.as_millis() as u64,
                 })?;
+        count(state, &snapshot, &agent, &report, now);
         errors = report.errors;
     }
-    Ok(write(
-        state,
-        &snapshot,
-        call,
-        now,
-        errors,
-        evaluation,
-        answer_bytes,
-    ))
+    let outcome = Outcome { now, errors, limited };
+    Ok(write(state, &snapshot, call, outcome, evaluation, answer_bytes))
 }
 
 fn body_format<'h>(call: &FlagsCall<'h>) -> BodyFormat<'h> {
@@ -168,15 +170,49 @@ async fn cookieless_identity(
     })
 }
 
-fn scope(request: &FlagRequest<'_>, call: &FlagsCall<'_>, now: Instant) -> Result<RequestScope, HttpError> {
+/// Whether the project is over its quota. Not asked with `disable_flags`; a request for flags needs a distinct id first
+/// (`http.md` 8.1).
+fn is_limited(state: &AppState, request: &FlagRequest<'_>, token: &str) -> Result<bool, HttpError> {
+    if request.disable_flags {
+        return Ok(false);
+    }
     if request.distinct_id.is_none() {
         return Err(HttpError::MissingDistinctId);
     }
-    Ok(RequestScope {
-        runtime: UserAgent::of(call.headers).runtime,
+    Ok(state.quota.is_limited(Resource::FeatureFlags, token))
+}
+
+fn scope(agent: &UserAgent<'_>, call: &FlagsCall<'_>, now: Instant) -> RequestScope {
+    RequestScope {
+        runtime: agent.runtime,
         survey_only: call.query.only_evaluate_survey_feature_flags,
         now,
-    })
+    }
+}
+
+/// Counts an evaluated request, if a flag that is billed took part in it.
+fn count(
+    state: &AppState,
+    snapshot: &ProjectSnapshot,
+    agent: &UserAgent<'_>,
+    report: &EvaluationReport,
+    now: Instant,
+) {
+    if report.billable {
+        let team_id = snapshot.team.id;
+        state
+            .quota
+            .record(RequestType::Decide, team_id, agent.library, now.seconds);
+    }
+}
+
+/// What became of a request, apart from its records.
+struct Outcome {
+    now: Instant,
+    /// Some flag could not be computed.
+    errors: bool,
+    /// The project is over its flags quota.
+    limited: bool,
 }
 
 /// Writes the last evaluation's records in the shape that is asked for.
@@ -184,17 +220,16 @@ fn write(
     state: &AppState,
     snapshot: &ProjectSnapshot,
     call: &FlagsCall<'_>,
-    now: Instant,
-    errors: bool,
+    outcome: Outcome,
     evaluation: &Scratch,
     answer_bytes: &mut usize,
 ) -> Bytes {
     let request_id = RequestId::of(call.headers);
     let envelope = Envelope {
         request_id: request_id.as_str(),
-        evaluated_at: milliseconds(now),
-        errors,
-        quota_limited: false,
+        evaluated_at: milliseconds(outcome.now),
+        errors: outcome.errors,
+        quota_limited: outcome.limited,
         minimal_flag_called_events: snapshot.team.minimal_flag_called_events,
         config: config_part(state, call, snapshot),
     };

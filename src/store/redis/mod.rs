@@ -16,6 +16,7 @@ mod queue;
 mod quota;
 mod tracking;
 mod url;
+mod usage;
 
 pub use client::{COOKIELESS, Client, ClientNames, ClientUrls, DEDICATED, ReaderWithoutWriter, SHARED};
 pub use cookieless::{CookielessStore, SALT_TTL, SaltError};
@@ -24,6 +25,7 @@ pub use entries::RedisEntries;
 pub use error::RedisError;
 pub use mode::{Mode, Route, Server};
 pub use queue::{ChangeQueue, Changes};
-pub use quota::set_quota_limits;
+pub use quota::{RedisLimits, set_quota_limits};
 pub use tracking::{Tracker, TrackingSettings};
 pub use url::ServerUrl;
+pub use usage::RedisUsage;
