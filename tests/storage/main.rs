@@ -3,6 +3,7 @@
 //! Connected stores are real: PostgreSQL and Redis are started by `scripts/servers`, S3 is served in this process. A machine
 //! without the programs fails here; nothing is skipped.
 
+mod config;
 mod connected;
 mod embedded;
 mod entries;

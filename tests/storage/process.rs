@@ -107,9 +107,14 @@ impl Process {
 
     /// The same with header lines, each ended by CR and LF.
     pub async fn flags_with(&self, body: &Value, headers: &str) -> Reply {
+        self.post("/flags?v=2", body, headers).await
+    }
+
+    /// Posts JSON.
+    pub async fn post(&self, path: &str, body: &Value, headers: &str) -> Reply {
         let body = body.to_string();
         let request = format!(
-            "POST /flags?v=2 HTTP/1.1\r\nhost: test\r\nconnection: close\r\ncontent-type: application/json\r\n\
+            "POST {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\ncontent-type: application/json\r\n\
              content-length: {}\r\n{headers}\r\n{body}",
             body.len()
         );

@@ -306,6 +306,41 @@ fn over_the_recordings_quota_nobody_records_and_the_answer_says_so() {
     );
 }
 
+/// L5.
+#[test]
+fn over_the_flags_quota_config_is_answered_and_limits_are_listed_once() {
+    let served = stored(&json!({ "heatmaps": true, "quotaLimited": ["surveys", "recordings"] }));
+    let mut client = served.client();
+    let limits = &served.server.app.quota.limits;
+    limits.replace(Resource::FeatureFlags, TokenSet::from_iter([TOKEN.into()]));
+    for recordings in [false, true] {
+        let limited = if recordings {
+            vec![TOKEN.into()]
+        } else {
+            Vec::new()
+        };
+        limits.replace(Resource::Recordings, TokenSet::from_iter(limited));
+        let mut expected = json!({ "heatmaps": true, "quotaLimited": ["feature_flags", "surveys"] });
+        if recordings {
+            expected["sessionRecording"] = json!(false);
+            expected["quotaLimited"] = json!(["feature_flags", "surveys", "recordings"]);
+        }
+        for path in SHAPES {
+            let (fields, flags) = ask(&mut client, path, &[], &json!({}));
+            assert_eq!(Value::Object(fields), expected, "{path}");
+            assert!(flags == json!({}) || flags == json!([]), "{path}: {flags}");
+        }
+        for path in ["/flags?v=2", "/flags", "/decide?config=0"] {
+            let (fields, _) = ask(&mut client, path, &[], &json!({}));
+            assert_eq!(
+                Value::Object(fields),
+                json!({ "quotaLimited": ["feature_flags"] }),
+                "{path}"
+            );
+        }
+    }
+}
+
 #[test]
 fn the_example_team_is_answered_from_its_settings() {
     let columns: Value = serde_json::from_str(TEAM).unwrap();
