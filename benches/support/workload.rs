@@ -17,19 +17,34 @@ use feature_flags::evaluation::{
 };
 use feature_flags::snapshot::{BoxFuture, ProjectSnapshot};
 use feature_flags::wire::request::FlagRequest;
-use feature_flags::wire::response::{Answer, ConfigPart, Envelope, Shape, encode};
+use feature_flags::wire::response::{Answer, Caller, ConfigPart, Envelope, Recording, Shape, encode};
 use feature_flags::wire::scratch::DecodeScratch;
 use feature_flags::wire::{BodyFormat, Kludges, decode};
 use serde_json::{Value, json};
 
+/// A stored configuration, with a list of domains.
+const CONFIG: &str = include_str!("../../tests/hypercache/config.json");
+
 /// The snapshot of `loadtest/workloads/flags-FLAGS.json`.
 pub fn snapshot(flags: usize) -> Result<ProjectSnapshot, Box<dyn Error>> {
+    Ok(ProjectSnapshot::build(&workload(flags)?))
+}
+
+/// The same with a configuration, which every answer then has.
+pub fn snapshot_with_config(flags: usize) -> Result<ProjectSnapshot, Box<dyn Error>> {
+    Ok(ProjectSnapshot::build(&RawProject {
+        remote_config: Some(CONFIG.to_owned()),
+        ..workload(flags)?
+    }))
+}
+
+fn workload(flags: usize) -> Result<RawProject, Box<dyn Error>> {
     let path = format!(
         "{}/loadtest/workloads/flags-{flags}.json",
         env!("CARGO_MANIFEST_DIR")
     );
     let document: Value = serde_json::from_str(&std::fs::read_to_string(path)?)?;
-    Ok(ProjectSnapshot::build(&project(&document)?))
+    project(&document)
 }
 
 /// A project document's flags, without a store.
@@ -179,6 +194,23 @@ pub fn evaluate_now(
     }
 }
 
+/// Config fields for a page of a listed domain, where there is a configuration.
+fn config_part(snapshot: &ProjectSnapshot) -> ConfigPart<'_> {
+    let Some(fragments) = &snapshot.config else {
+        return ConfigPart::Off;
+    };
+    let caller = || Caller {
+        origin: Some(black_box("https://shop.example")),
+        ..Caller::default()
+    };
+    let recording = if fragments.permit_recording(caller) {
+        Recording::AsStored
+    } else {
+        Recording::Refused
+    };
+    ConfigPart::Of { fragments, recording }
+}
+
 /// Writes the last evaluation's records in one shape.
 pub fn encode_answer(
     snapshot: &ProjectSnapshot,
@@ -193,7 +225,7 @@ pub fn encode_answer(
         errors,
         quota_limited: false,
         minimal_flag_called_events: false,
-        config: ConfigPart::Off,
+        config: config_part(snapshot),
     };
     answer.clear();
     let records = Answer {

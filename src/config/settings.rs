@@ -346,11 +346,11 @@ settings! {
     /// Configuration fields in answers (`http.md` 11).
     RemoteConfigSettings {
         analytics_endpoint: String = "NEW_ANALYTICS_CAPTURE_ENDPOINT", "/i/v0/e/", text,
-            "value of analytics.endpoint";
+            "value of analytics.endpoint in configuration that is built here; empty: no analytics";
         analytics_excluded_teams: TeamSet = "NEW_ANALYTICS_CAPTURE_EXCLUDED_TEAM_IDS", "none", TeamSet::parse,
-            "teams whose answers have no analytics key";
+            "teams without analytics in it";
         elements_chain_excluded_teams: TeamSet = "ELEMENT_CHAIN_AS_STRING_EXCLUDED_TEAMS", "none", TeamSet::parse,
-            "teams whose answers have no elementsChainAsString key";
+            "teams without elementsChainAsString in it";
     }
 }
 

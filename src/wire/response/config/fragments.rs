@@ -109,7 +109,7 @@ impl ConfigFragments {
         match serde_json::from_str::<Members<'_>>(value.get()) {
             Ok(mut members) => {
                 let domains = members.remove("domains");
-                self.domains = domains.and_then(|domains| compile(domains));
+                self.domains = domains.and_then(compile);
                 let mut inner = Vec::with_capacity(value.get().len());
                 for (name, value) in &members {
                     push_member(name, value, &mut inner);
