@@ -12,7 +12,6 @@ use feature_flags::store::redis::EndpointSettings;
 use feature_flags::store::s3::S3Settings;
 
 use super::Failure;
-use super::monitors::say;
 use super::settings::tiered_settings;
 
 /// How long a dependency has to answer at start before it counts as away.
@@ -31,16 +30,6 @@ pub fn open(config: &Config) -> Result<Connected, Failure> {
         eprintln!("warning: {warning}");
     }
     Ok(connected)
-}
-
-/// Says once what cannot be reached. `true`: everything can.
-pub async fn report(connected: &Connected) -> bool {
-    let mut complete = true;
-    for source in connected.ask(REPORT_LIMIT).await {
-        complete &= source.problem.is_none();
-        say(&source);
-    }
-    complete
 }
 
 /// State of a process that serves from these stores, following changes of their entries.
@@ -62,7 +51,11 @@ pub fn app_state(config: &Config, connected: &Connected) -> Arc<AppState> {
     state
 }
 
-fn settings(config: &Config) -> Result<ConnectedSettings, Failure> {
+/// Where the stores are, and their bounds.
+///
+/// # Errors
+/// When a setting cannot be meant.
+pub fn settings(config: &Config) -> Result<ConnectedSettings, Failure> {
     let redis = &config.redis;
     let text = |secret: &Option<Secret>| secret.as_ref().map(|secret| secret.expose().to_owned());
     let endpoint = EndpointSettings {

@@ -3,6 +3,7 @@
 //! Opening them waits for nobody: what is away is reported by [`Connected::ask`] and retried. Takes plain values; where
 //! they come from is decided at start.
 
+mod examine;
 mod refresh;
 
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use crate::resilience::{BreakerState, RetryBudget};
 use crate::snapshot::push::PushClock;
 use crate::snapshot::{TieredSettings, TieredSource};
 
+pub use examine::examine;
 pub use refresh::{RefreshError, Refreshed};
 
 /// Where everything is, and its bounds.

@@ -2,6 +2,7 @@
 
 pub mod connected;
 pub mod embedded;
+pub mod examination;
 pub mod import;
 pub mod postgres;
 pub mod redis;
