@@ -27,10 +27,6 @@ pub(super) const NOT_USED: &[(&str, &str)] = &[
         "the bytes held are a metric; remove it",
     ),
     (
-        "FLAG_DEFINITIONS_SELF_HEAL_ENABLED",
-        "'feature-flags warm' builds entries; remove it",
-    ),
-    (
         "CACHE_MAX_COHORT_ENTRIES",
         "set COHORT_CACHE_CAPACITY_BYTES instead",
     ),

@@ -61,27 +61,30 @@ fn is_ours(config: &Config) -> bool {
 }
 
 /// The file of locations. Absent at the default path nothing is enriched; at a path that was chosen the start fails.
-pub fn locations(config: &Config, settings: &[Setting]) -> Finding {
-    let path = &config.evaluation.geoip_path;
-    let chosen = settings
+pub fn locations(settings: &[Setting]) -> Option<Finding> {
+    let setting = settings
         .iter()
-        .any(|setting| setting.variable.name == "MAXMIND_DB_PATH" && setting.origin != Origin::Default);
-    let from = from(settings, "MAXMIND_DB_PATH");
+        .find(|setting| setting.variable.name == "MAXMIND_DB_PATH")?;
+    let (path, chosen) = (&setting.shown, setting.origin != Origin::Default);
+    let from = from(settings, setting.variable.name);
+    if path.is_empty() {
+        return Some(Finding::good("geoip", from, "off"));
+    }
     let readable = File::open(path).and_then(|mut file| file.read_exact(&mut [0_u8; 1]));
-    match readable {
-        Ok(()) => Finding::good("geoip", from, format!("{} can be read", path.display())),
+    Some(match readable {
+        Ok(()) => Finding::good("geoip", from, format!("{path} can be read")),
         Err(error) => Finding::bad(
             if chosen { Level::Problem } else { Level::Warning },
             "geoip",
             from,
-            format!("{}: {error}", path.display()),
+            format!("{path}: {error}"),
             if chosen {
                 "put a GeoLite2 City file there, or correct MAXMIND_DB_PATH"
             } else {
-                "properties of the client's address are left out; set MAXMIND_DB_PATH to a GeoLite2 City file to have them"
+                "properties of the client's place are left out; set MAXMIND_DB_PATH to a GeoLite2 City file to have them"
             },
         ),
-    }
+    })
 }
 
 fn open_files(config: &Config, settings: &[Setting]) -> Finding {
