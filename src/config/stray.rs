@@ -15,6 +15,9 @@ const OUR_PREFIXES: &[&str] = &[
     "HYPERCACHE_",
 ];
 
+/// Ends of names that give a unit, and are easily forgotten or mistaken.
+const UNITS: &[&str] = &["_MS", "_SECS", "_SECONDS", "_BYTES"];
+
 /// Shorter names are almost the name of too many other things.
 const LETTERS_MIN: usize = 6;
 
@@ -51,6 +54,9 @@ fn judge(name: &str, source: &dyn Source) -> Option<String> {
             "{name} is not read: only credentials can be in a file, set {setting} itself"
         ));
     }
+    if let Some(meant) = known().find(|known| stem(known) == stem(name)) {
+        return Some(did_you_mean(name, meant));
+    }
     let letters = name.chars().count();
     let ours = OUR_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
     let distance_max = if ours {
@@ -65,9 +71,21 @@ fn judge(name: &str, source: &dyn Source) -> Option<String> {
         .min_by_key(|(distance, _)| *distance)
         .filter(|(distance, _)| *distance <= distance_max);
     match closest {
-        Some((_, meant)) => Some(format!("{name} is not a setting: did you mean {meant}?")),
+        Some((_, meant)) => Some(did_you_mean(name, meant)),
         None => ours.then(|| format!("{name} is not a setting; 'feature-flags config' lists all")),
     }
+}
+
+fn did_you_mean(name: &str, meant: &str) -> String {
+    format!("{name} is not a setting: did you mean {meant}?")
+}
+
+/// A name without its unit.
+fn stem(name: &str) -> &str {
+    UNITS
+        .iter()
+        .find_map(|unit| name.strip_suffix(unit))
+        .unwrap_or(name)
 }
 
 /// Every name that is read.
@@ -129,6 +147,8 @@ mod tests {
             ("MAX_CONCURENCY", "MAX_CONCURRENCY"),
             ("WRITE_DATABASE_URL_FILES", "WRITE_DATABASE_URL_FILE"),
             ("SNAPSHOT_SOFT_TTL", "SNAPSHOT_SOFT_TTL_MS"),
+            ("SHUTDOWN_DELAY", "SHUTDOWN_DELAY_MS"),
+            ("REQUEST_TIMEOUT_SECONDS", "REQUEST_TIMEOUT_MS"),
         ] {
             let expected = format!("{wrong} is not a setting: did you mean {right}?");
             assert_eq!(said(&[(wrong, "x")]), [expected]);
