@@ -21,6 +21,7 @@ fn exported() -> Option<BTreeSet<String>> {
     let mut serving = world
         .command(&["serve"], &settings)
         .stdout(Stdio::piped())
+        .stderr(Stdio::null())
         .spawn()
         .expect("the program starts");
     let mut lines = BufReader::new(serving.stdout.take().expect("piped")).lines();
