@@ -3,18 +3,40 @@
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use lexopt::prelude::*;
 
 /// What to do.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Command {
+    Check,
+    Config(ShowConfig),
     Dev(Dev),
+    HealthCheck(HealthCheck),
     Import(Import),
     Serve,
     Warm(Warm),
     Help(&'static str),
     Version,
+}
+
+/// Arguments of `config`.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct ShowConfig {
+    /// For programs instead of people.
+    pub json: bool,
+}
+
+/// Arguments of `healthcheck`.
+#[derive(Debug, PartialEq, Eq)]
+pub struct HealthCheck {
+    /// `http://HOST[:PORT]`; `None`: that of `ADDRESS`.
+    pub url: Option<String>,
+    /// `None`: `/_readiness`.
+    pub path: Option<String>,
+    /// For the whole answer.
+    pub time_limit: Duration,
 }
 
 /// Arguments of `dev`.
@@ -56,6 +78,9 @@ pub enum Document {
     StandardInput,
 }
 
+/// For a probe's answer, unless said otherwise.
+const HEALTHCHECK_LIMIT: Duration = Duration::from_secs(3);
+
 /// Teams that `warm` builds at the same time.
 const WARM_CONCURRENCY: usize = 4;
 
@@ -69,12 +94,17 @@ Commands:
   serve    Serve from the Redis, S3 and PostgreSQL of a running PostHog
   warm     Build cache entries from PostgreSQL into Redis and S3
   import   Load a project document into a SQLite file, or into PostgreSQL
+  check    Check settings, machine and stores, and say what to do; the exit status tells
+  config   Show every setting in force and where it came from, passwords hidden
+  healthcheck
+           Ask a running server for a probe, for containers without a shell
 
 Options:
   -h, --help      This text; 'feature-flags <COMMAND> --help' says more
   -V, --version   The version
 
-Settings are read from variables of the environment, such as ADDRESS=127.0.0.1:3001.
+Settings are read from variables of the environment, such as ADDRESS=127.0.0.1:3001. URLs with passwords can be
+in files instead: REDIS_URL_FILE=/run/secrets/redis.
 
 Exit status: 0 after an orderly end, 1 when something failed, 2 for wrong usage.
 ";
@@ -122,6 +152,41 @@ What cannot be reached at start is named once and retried; the service starts al
 Ends on SIGINT (Ctrl-C) or SIGTERM once requests in flight are answered; a second signal ends at once.
 ";
 
+const CHECK_HELP: &str = "\
+Check what 'serve' depends on: settings, the address, open files, processors, the location database, and each Redis
+server, PostgreSQL pool and bucket. Prints one table: what, which variable decided it, the result, and what to do.
+Nothing is written anywhere.
+
+Usage: feature-flags check
+
+Exit status: 0 when everything can be used, warnings or not; 1 when something cannot.
+";
+
+const CONFIG_HELP: &str = "\
+Show every setting in force: name, value, and whether it is the default, a variable or a file. Passwords are hidden.
+
+Usage: feature-flags config [--json]
+
+Options:
+  --json         One JSON document, with meanings, warnings and errors
+
+Exit status: 1 when a setting cannot be used.
+";
+
+const HEALTHCHECK_HELP: &str = "\
+Ask a running server for a probe; for containers without a shell.
+
+Usage: feature-flags healthcheck [OPTIONS]
+
+Options:
+  --url URL         Where it listens, http://HOST[:PORT]             [default: that of the variable ADDRESS]
+  --path PATH       Which probe: /_readiness, /_liveness, /_startup  [default: /_readiness]
+  --timeout-ms N    For the whole answer                             [default: 3000]
+  -h, --help        This text
+
+Exit status: 0 when the answer is 200, 1 otherwise.
+";
+
 const WARM_HELP: &str = "\
 Build the cache entries of teams (flags, definitions, team, configuration) from PostgreSQL into Redis and S3,
 as Django would. Entries that are as they should be are left alone.
@@ -149,9 +214,12 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, l
         None | Some(Short('h') | Long("help")) => Ok(Command::Help(HELP)),
         Some(Short('V') | Long("version")) => Ok(Command::Version),
         Some(Value(name)) => match name.to_str() {
+            Some("check") => without_options(parser, Command::Check, CHECK_HELP),
+            Some("config") => config(parser),
             Some("dev") => dev(parser),
+            Some("healthcheck") => healthcheck(parser),
             Some("import") => import(parser),
-            Some("serve") => serve(parser),
+            Some("serve") => without_options(parser, Command::Serve, SERVE_HELP),
             Some("warm") => warm(parser),
             Some("help") => Ok(Command::Help(HELP)),
             _ => Err(format!("no command {name:?}").into()),
@@ -223,17 +291,59 @@ fn warm(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error> {
     Ok(Command::Warm(warm))
 }
 
-fn serve(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error> {
+fn config(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error> {
+    let mut config = ShowConfig::default();
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Long("json") => config.json = true,
+            Short('h') | Long("help") => return Ok(Command::Help(CONFIG_HELP)),
+            other => return Err(other.unexpected()),
+        }
+    }
+    Ok(Command::Config(config))
+}
+
+fn healthcheck(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error> {
+    let mut check = HealthCheck {
+        url: None,
+        path: None,
+        time_limit: HEALTHCHECK_LIMIT,
+    };
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Long("url") => check.url = Some(parser.value()?.parse()?),
+            Long("path") => check.path = Some(parser.value()?.parse()?),
+            Long("timeout-ms") => check.time_limit = Duration::from_millis(parser.value()?.parse()?),
+            Short('h') | Long("help") => return Ok(Command::Help(HEALTHCHECK_HELP)),
+            other => return Err(other.unexpected()),
+        }
+    }
+    if check.path.as_deref().is_some_and(|path| !path.starts_with('/')) {
+        return Err("--path must begin with '/'".into());
+    }
+    if check.time_limit.is_zero() {
+        return Err("--timeout-ms must be at least 1".into());
+    }
+    Ok(Command::HealthCheck(check))
+}
+
+fn without_options(
+    mut parser: lexopt::Parser,
+    command: Command,
+    help: &'static str,
+) -> Result<Command, lexopt::Error> {
     match parser.next()? {
-        None => Ok(Command::Serve),
-        Some(Short('h') | Long("help")) => Ok(Command::Help(SERVE_HELP)),
+        None => Ok(command),
+        Some(Short('h') | Long("help")) => Ok(Command::Help(help)),
         Some(other) => Err(other.unexpected()),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Command, Dev, Document, Import, Warm, parse};
+    use std::time::Duration;
+
+    use super::{Command, Dev, Document, HealthCheck, Import, ShowConfig, Warm, parse};
 
     fn parsed(arguments: &[&str]) -> Result<Command, String> {
         let all = std::iter::once("feature-flags").chain(arguments.iter().copied());
@@ -299,6 +409,41 @@ mod tests {
     }
 
     #[test]
+    fn looking_at_a_set_up_takes_few_options() {
+        assert_eq!(parsed(&["check"]), Ok(Command::Check));
+        assert_eq!(
+            parsed(&["config"]),
+            Ok(Command::Config(ShowConfig { json: false }))
+        );
+        assert_eq!(
+            parsed(&["config", "--json"]),
+            Ok(Command::Config(ShowConfig { json: true }))
+        );
+        let expected = HealthCheck {
+            url: Some("http://h:1".into()),
+            path: Some("/_liveness".into()),
+            time_limit: Duration::from_millis(50),
+        };
+        let arguments = [
+            "healthcheck",
+            "--url",
+            "http://h:1",
+            "--path=/_liveness",
+            "--timeout-ms",
+            "50",
+        ];
+        assert_eq!(parsed(&arguments), Ok(Command::HealthCheck(expected)));
+        for wrong in [
+            &["check", "all"][..],
+            &["config", "--yaml"],
+            &["healthcheck", "--path", "ready"],
+            &["healthcheck", "--timeout-ms", "0"],
+        ] {
+            assert!(parsed(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
     fn help_is_there_at_every_level() {
         for arguments in [
             &["--help"][..],
@@ -307,6 +452,10 @@ mod tests {
             &["help"],
             &["dev", "--help"],
             &["import", "-h"],
+            &["check", "-h"],
+            &["config", "-h"],
+            &["healthcheck", "-h"],
+            &["serve", "-h"],
         ] {
             assert!(matches!(parsed(arguments), Ok(Command::Help(_))), "{arguments:?}");
         }

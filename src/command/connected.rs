@@ -13,7 +13,6 @@ use feature_flags::store::postgres::{PoolSettings, PoolsSettings, PostgresUrl};
 use feature_flags::store::redis::EndpointSettings;
 use feature_flags::store::s3::S3Settings;
 
-use super::monitors::say;
 use super::settings::tiered_settings;
 use super::{Failure, service};
 
@@ -33,16 +32,6 @@ pub fn open(config: &Config) -> Result<Connected, Failure> {
         eprintln!("warning: {warning}");
     }
     Ok(connected)
-}
-
-/// Says once what cannot be reached. `true`: everything can.
-pub async fn report(connected: &Connected) -> bool {
-    let mut complete = true;
-    for source in connected.ask(REPORT_LIMIT).await {
-        complete &= source.problem.is_none();
-        say(&source);
-    }
-    complete
 }
 
 /// State of a process that serves from these stores, following changes of their entries.
@@ -71,7 +60,11 @@ pub fn app_state(config: &Config, connected: &Connected, geo: Option<Arc<dyn Geo
     state
 }
 
-fn settings(config: &Config) -> Result<ConnectedSettings, Failure> {
+/// Where the stores are, and their bounds.
+///
+/// # Errors
+/// When a setting cannot be meant.
+pub fn settings(config: &Config) -> Result<ConnectedSettings, Failure> {
     let redis = &config.redis;
     let text = |secret: &Option<Secret>| secret.as_ref().map(|secret| secret.expose().to_owned());
     let endpoint = EndpointSettings {

@@ -4,12 +4,12 @@ use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
 
-use feature_flags::config::{Config, Environment};
+use feature_flags::config::Config;
 use feature_flags::server::{Server, runtime};
 use feature_flags::store::embedded::{ProjectName as Project, SAMPLE_PROJECT};
 
 use super::embedded::Embedded;
-use super::{Failure, geoip, import, service};
+use super::{Failure, geoip, import, service, start};
 use crate::cli::Dev;
 
 /// Projects that are announced by name; a store may hold thousands.
@@ -17,12 +17,9 @@ const ANNOUNCED_MAX: usize = 10;
 
 /// Serves until told to stop.
 pub fn run(arguments: &Dev) -> Result<ExitCode, Failure> {
-    let mut config = Config::read(&Environment).map_err(|error| Failure::new(error.to_string()))?;
+    let mut config = start::config()?;
     if let Some(address) = arguments.address {
         config.server.address = address;
-    }
-    for warning in config.warnings() {
-        eprintln!("warning: {warning}");
     }
     let runtime = runtime::build(config.server.worker_threads)
         .map_err(|error| Failure::context("cannot start threads", error))?;

@@ -4,7 +4,7 @@ use std::io::Read;
 use std::path::Path;
 use std::process::ExitCode;
 
-use feature_flags::config::{Config, Environment};
+use feature_flags::config::Config;
 use feature_flags::definition::document::DOCUMENT_BYTES_MAX;
 use feature_flags::server::runtime;
 use feature_flags::store::connected::Connected;
@@ -12,7 +12,7 @@ use feature_flags::store::embedded::run_import;
 use feature_flags::store::import::{ImportError, ImportReport};
 use feature_flags::store::postgres::import::{ImportTarget, import};
 
-use super::{Failure, connected, warm};
+use super::{Failure, connected, start, warm};
 use crate::cli::{Document, Import};
 
 /// Loads the document and says what it held, or every problem that it has.
@@ -40,7 +40,7 @@ pub fn read_file(path: &Path) -> Result<Vec<u8>, Failure> {
 
 fn into_postgres(source: &str) -> Result<ExitCode, Failure> {
     let bytes = read(source).map_err(|error| Failure::context(source, error))?;
-    let config = Config::read(&Environment).map_err(|error| Failure::new(error.to_string()))?;
+    let config = start::config()?;
     let runtime = runtime::build(config.server.worker_threads)
         .map_err(|error| Failure::context("cannot start threads", error))?;
     let done = runtime.block_on(async {

@@ -1,15 +1,19 @@
 //! The commands: start-up wiring and exit codes.
 
+mod check;
+mod config;
 mod connected;
 mod dev;
 mod embedded;
 mod geoip;
+mod healthcheck;
 mod import;
 mod monitors;
 mod quota;
 mod serve;
 mod service;
 mod settings;
+mod start;
 mod warm;
 
 use std::fmt;
@@ -35,10 +39,19 @@ impl Failure {
     }
 }
 
+impl fmt::Display for Failure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
 /// Runs a command to its end.
 pub fn run(command: Command) -> ExitCode {
     let result = match command {
+        Command::Check => check::run(),
+        Command::Config(arguments) => config::run(&arguments),
         Command::Dev(arguments) => dev::run(&arguments),
+        Command::HealthCheck(arguments) => healthcheck::run(&arguments),
         Command::Import(arguments) => import::run(&arguments),
         Command::Serve => serve::run(),
         Command::Warm(arguments) => warm::run(&arguments),

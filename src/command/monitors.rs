@@ -4,30 +4,40 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use feature_flags::config::Config;
+use feature_flags::config::{Config, Setting};
 use feature_flags::resilience::BreakerState;
-use feature_flags::store::connected::{Connected, SourceReport};
+use feature_flags::store::connected::Connected;
 use feature_flags::store::redis::{Client, EndpointState};
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::connected::REPORT_LIMIT;
+use super::check::{self, Finding, Level};
 
 /// Between looks at the breakers; they stay open for half a second at least.
 const BREAKER_INTERVAL: Duration = Duration::from_millis(400);
 
-/// Says once what cannot be reached at start, without making anybody wait for it.
-pub fn report_later(connected: &Connected) {
-    let asking = connected.ask(REPORT_LIMIT);
-    tokio::spawn(async move { asking.await.iter().for_each(say) });
+/// Says once what cannot be used at start. `true`: everything can.
+pub async fn report(config: &Config, settings: &[Setting]) -> bool {
+    let findings = check::stores(config, settings).await;
+    findings.iter().for_each(say);
+    findings.iter().all(|finding| finding.level < Level::Problem)
 }
 
-/// Prints a dependency that cannot be used.
-pub fn say(report: &SourceReport) {
-    if let Some(problem) = &report.problem {
-        eprintln!(
-            "warning: {} cannot be used, it will be retried: {problem}",
-            report.source
-        );
+/// The same, without making anybody wait for it.
+pub fn report_later(config: &Config, settings: Vec<Setting>) {
+    let config = config.clone();
+    tokio::spawn(async move { report(&config, &settings).await });
+}
+
+/// Prints what was found about a dependency.
+fn say(finding: &Finding) {
+    if finding.level < Level::Problem {
+        eprintln!("warning: {}", finding.line());
+    } else {
+        let Finding {
+            subject, said, from, ..
+        } = finding;
+        let advice = finding.advice.as_deref().unwrap_or_default();
+        eprintln!("warning: {subject} cannot be used, it will be retried: {said} ({from}); {advice}");
     }
 }
 

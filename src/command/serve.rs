@@ -3,10 +3,10 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use feature_flags::config::{Config, Environment};
+use feature_flags::config::{Config, Setting};
 use feature_flags::server::{Server, runtime};
 
-use super::{Failure, connected, geoip, monitors, quota, service};
+use super::{Failure, check, connected, geoip, monitors, quota, service, start};
 
 /// Serves until told to stop.
 ///
@@ -14,19 +14,16 @@ use super::{Failure, connected, geoip, monitors, quota, service};
 /// When a setting cannot be used, the address cannot be listened on, or, with `EXIT_WHEN_DEPENDENCY_UNAVAILABLE`, a
 /// dependency is away.
 pub fn run() -> Result<ExitCode, Failure> {
-    let config = Config::read(&Environment).map_err(|error| Failure::new(error.to_string()))?;
-    for warning in config.warnings() {
-        eprintln!("warning: {warning}");
-    }
+    let (config, settings) = start::settings()?;
     let runtime = runtime::build(config.server.worker_threads)
         .map_err(|error| Failure::context("cannot start threads", error))?;
-    let result = runtime.block_on(serve(&config));
+    let result = runtime.block_on(serve(&config, settings));
     // Nothing that still runs is owed an end: requests have been drained, or a second signal came.
     runtime.shutdown_background();
     result
 }
 
-async fn serve(config: &Config) -> Result<ExitCode, Failure> {
+async fn serve(config: &Config, settings: Vec<Setting>) -> Result<ExitCode, Failure> {
     let geo = geoip::open(config)?;
     let server = Server::bind(&config.server).await.map_err(|error| {
         let address = config.server.address;
@@ -39,13 +36,16 @@ async fn serve(config: &Config) -> Result<ExitCode, Failure> {
     let connected = Arc::new(connected::open(config)?);
     println!("feature-flags listening on http://{address}");
     println!("entries: {}", connected.sources());
+    for finding in check::machine(config, &settings) {
+        eprintln!("warning: {}", finding.line());
+    }
     if config.server.exit_when_dependency_unavailable {
-        if !connected::report(&connected).await {
+        if !monitors::report(config, &settings).await {
             return Err(Failure::new("a dependency is away"));
         }
     } else {
         // Requests that need nothing of what is away are answered meanwhile.
-        monitors::report_later(&connected);
+        monitors::report_later(config, settings);
     }
     let app = connected::app_state(config, &connected, geo);
     let quota = quota::start(config, &app, connected.quota_limits(), connected.usage());

@@ -4,13 +4,12 @@ use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use feature_flags::config::{Config, Environment};
 use feature_flags::hypercache::TeamSelection;
 use feature_flags::hypercache::warm::{WarmOptions, WarmSummary, WarmTeams};
 use feature_flags::server::runtime;
 use feature_flags::store::connected::Connected;
 
-use super::{Failure, connected};
+use super::{Failure, connected, start};
 use crate::cli::Warm;
 
 /// How often a long run says how far it is, when nobody looks at a terminal.
@@ -24,7 +23,7 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 /// # Errors
 /// When a setting cannot be used or the teams cannot be listed.
 pub fn run(arguments: &Warm) -> Result<ExitCode, Failure> {
-    let config = Config::read(&Environment).map_err(|error| Failure::new(error.to_string()))?;
+    let config = start::config()?;
     let runtime = runtime::build(config.server.worker_threads)
         .map_err(|error| Failure::context("cannot start threads", error))?;
     let summary = runtime.block_on(async {

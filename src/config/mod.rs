@@ -5,14 +5,20 @@
 //! A complete `Config` exists before a port is bound; every unusable variable is reported at once.
 
 mod error;
+mod mask;
+mod origin;
 pub mod parse;
 mod rate;
 mod reader;
+mod retired;
 mod secret;
 mod settings;
+mod stray;
 mod team_set;
 
 pub use error::{ConfigError, InvalidVariable};
+pub use mask::masked_url;
+pub use origin::{Origin, Setting};
 pub use rate::{Period, Rate, TeamRates, TokenRates};
 pub use reader::{Environment, Source};
 pub use secret::Secret;
@@ -21,6 +27,7 @@ pub use settings::{
     EvaluationSettings, ObjectStorageSettings, QuotaSettings, RateLimitSettings, RedisSettings,
     RemoteConfigSettings, ServerSettings, ServiceMode, SnapshotSettings, TelemetrySettings,
 };
+pub use stray::stray_variables;
 pub use team_set::TeamSet;
 
 use reader::Reader;
@@ -34,6 +41,33 @@ pub struct Variable {
     pub default: &'static str,
     /// Unit and meaning, one phrase.
     pub meaning: &'static str,
+    /// The variable that names a file with the value instead; credentials have one, and only they.
+    pub file: Option<&'static str>,
+}
+
+impl Variable {
+    /// Whether the value is a credential, or a URL that may hold one.
+    #[must_use]
+    pub fn is_secret(&self) -> bool {
+        self.file.is_some()
+    }
+}
+
+/// What one look at the variables gave.
+#[derive(Debug)]
+pub struct Reading {
+    /// Every setting, in the order of [`SECTIONS`], the refused ones included.
+    pub settings: Vec<Setting>,
+    /// The same as values, unless some cannot be used.
+    pub config: Result<Config, ConfigError>,
+}
+
+impl Reading {
+    /// A setting by the name of its variable.
+    #[must_use]
+    pub fn setting(&self, name: &str) -> Option<&Setting> {
+        self.settings.iter().find(|setting| setting.variable.name == name)
+    }
 }
 
 macro_rules! sections {
@@ -54,13 +88,21 @@ macro_rules! sections {
             /// # Errors
             /// Names all variables that cannot be used, not just the first.
             pub fn read(source: &dyn Source) -> Result<Self, ConfigError> {
+                Self::read_all(source).config
+            }
+
+            /// The same, with where each value came from.
+            pub fn read_all(source: &dyn Source) -> Reading {
                 let mut reader = Reader::new(source);
                 $(let $field = $section::read(&mut reader);)*
-                let (invalid, set) = reader.finish();
-                match ($($field,)*) {
+                let (settings, invalid) = reader.into_parts();
+                let is_set = |setting: &&Setting| setting.origin != Origin::Default;
+                let set = settings.iter().filter(is_set).map(|setting| setting.variable.name).collect();
+                let config = match ($($field,)*) {
                     ($(Some($field),)*) if invalid.is_empty() => Ok(Self { $($field,)* set }),
                     _ => Err(ConfigError { invalid }),
-                }
+                };
+                Reading { settings, config }
             }
         }
     };

@@ -26,6 +26,39 @@ pub enum ServiceMode {
     Definitions,
 }
 
+/// A credential has a `_FILE` form and is never shown; the type of its field says that it is one.
+macro_rules! variable {
+    ($type:ty, $name:literal, $default:literal, $meaning:literal) => {
+        Variable {
+            name: $name,
+            default: $default,
+            meaning: $meaning,
+            file: if holds_secret(stringify!($type)) {
+                Some(concat!($name, "_FILE"))
+            } else {
+                None
+            },
+        }
+    };
+}
+
+/// Whether a type, as it is written below, is a credential.
+const fn holds_secret(field_type: &str) -> bool {
+    const SECRET: &[u8] = b"Secret";
+    let (text, mut at) = (field_type.as_bytes(), 0);
+    while at + SECRET.len() <= text.len() {
+        let mut same = 0;
+        while same < SECRET.len() && text[at + same] == SECRET[same] {
+            same += 1;
+        }
+        if same == SECRET.len() {
+            return true;
+        }
+        at += 1;
+    }
+    false
+}
+
 macro_rules! settings {
     ($(#[$doc:meta])* $section:ident {
         $($field:ident: $type:ty = $name:literal, $default:literal, $parser:expr, $meaning:literal;)*
@@ -42,13 +75,13 @@ macro_rules! settings {
         impl $section {
             /// The variables of this section, in the order of its fields.
             pub const VARIABLES: &'static [Variable] =
-                &[$(Variable { name: $name, default: $default, meaning: $meaning }),*];
+                &[$(variable!($type, $name, $default, $meaning)),*];
 
             /// `None` when some variable cannot be used; the reader has noted which, all of them.
             pub(super) fn read(reader: &mut Reader<'_>) -> Option<Self> {
                 $(
                     let $field = reader
-                        .read(&Variable { name: $name, default: $default, meaning: $meaning }, $parser);
+                        .read(const { &variable!($type, $name, $default, $meaning) }, $parser);
                 )*
                 Some(Self { $($field: $field?),* })
             }

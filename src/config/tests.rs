@@ -2,7 +2,7 @@ use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use super::{Config, ServiceMode, Source, TeamSet, variables};
+use super::{Config, Origin, ServiceMode, Source, TeamSet, variables};
 
 fn read(pairs: &[(&'static str, &'static str)]) -> Result<Config, super::ConfigError> {
     let source: HashMap<&str, &str> = pairs.iter().copied().collect();
@@ -37,7 +37,9 @@ fn the_list_of_variables_is_what_is_read() {
     let source = Recording(RefCell::new(Vec::new()));
     Config::read(&source).unwrap();
     let read = source.0.into_inner();
-    let listed: Vec<&str> = variables().map(|variable| variable.name).collect();
+    let listed: Vec<&str> = variables()
+        .flat_map(|variable| std::iter::once(variable.name).chain(variable.file))
+        .collect();
     assert_eq!(read, listed);
     assert_eq!(
         listed.iter().collect::<HashSet<_>>().len(),
@@ -129,4 +131,111 @@ fn what_an_operator_should_know_is_a_warning() {
     assert_eq!(warnings.len(), 2);
     assert!(warnings[0].starts_with("ENABLE_METRICS=true"));
     assert!(warnings[1].contains("\"7\""));
+}
+
+#[test]
+fn every_credential_and_nothing_else_has_a_file_form() {
+    for variable in variables() {
+        let secret = variable.name.ends_with("DATABASE_URL")
+            || variable.name.ends_with("REDIS_URL")
+            || variable.name.ends_with("REDIS_READER_URL");
+        assert_eq!(variable.is_secret(), secret, "{}", variable.name);
+        let file = secret.then(|| format!("{}_FILE", variable.name));
+        assert_eq!(variable.file, file.as_deref());
+    }
+}
+
+fn file(text: &str) -> (tempfile::NamedTempFile, String) {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), text).unwrap();
+    let path = file.path().to_str().unwrap().to_owned();
+    (file, path)
+}
+
+#[test]
+fn a_file_gives_the_value_without_its_line_end() {
+    for (text, expected) in [
+        ("redis://:p@h/", "redis://:p@h/"),
+        ("redis://:p@h/\n", "redis://:p@h/"),
+        ("redis://:p@h/\r\n", "redis://:p@h/"),
+        ("redis://:p@h/ \n\n", "redis://:p@h/ \n"),
+    ] {
+        let (_file, path) = file(text);
+        let source = HashMap::from([("REDIS_URL_FILE", path.as_str()), ("REDIS_URL", "")]);
+        let reading = Config::read_all(&source);
+        assert_eq!(
+            reading.setting("REDIS_URL").unwrap().origin,
+            Origin::File(path.into())
+        );
+        assert_eq!(
+            reading.setting("REDIS_URL").unwrap().decided_by(),
+            "REDIS_URL_FILE"
+        );
+        assert_eq!(reading.config.unwrap().redis.url.expose(), expected);
+    }
+}
+
+#[test]
+fn a_value_and_a_file_together_are_an_error_that_names_both() {
+    let (_file, path) = file("redis://h/");
+    let source = HashMap::from([
+        ("REDIS_URL_FILE", path.as_str()),
+        ("REDIS_URL", "redis://:hunter2@h/"),
+    ]);
+    let text = Config::read(&source).unwrap_err().to_string();
+    assert!(
+        text.contains("only one of REDIS_URL and REDIS_URL_FILE"),
+        "{text}"
+    );
+    assert!(!text.contains("hunter2"), "{text}");
+}
+
+#[test]
+fn a_file_that_cannot_be_used_is_named_and_its_text_is_not() {
+    let (_file, path) = file("mysql://u:hunter2@h/db");
+    for (path, said) in [
+        (
+            path.as_str(),
+            "a file that holds a URL that starts with postgres://",
+        ),
+        ("/nowhere/at/all", "a readable file (No such file"),
+        ("/", "a readable file ("),
+        ("/dev/zero", "a readable file (larger than 65536 bytes)"),
+    ] {
+        let text = Config::read(&HashMap::from([("WRITE_DATABASE_URL_FILE", path)]))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            text.contains(&format!("WRITE_DATABASE_URL_FILE={path:?}: expected {said}")),
+            "{text}"
+        );
+        assert!(!text.contains("hunter2"), "{text}");
+    }
+    let (_file, path) = file("");
+    let reading = Config::read_all(&HashMap::from([("REDIS_READER_URL_FILE", path.as_str())]));
+    assert_eq!(reading.config.unwrap().redis.reader_url, None);
+}
+
+#[test]
+fn every_setting_says_where_its_value_is_from_and_hides_passwords() {
+    let reading = Config::read_all(&HashMap::from([
+        ("WRITE_DATABASE_URL", "postgres://u:hunter2@h/db"),
+        ("MAX_CONCURRENCY", "many"),
+    ]));
+    assert!(reading.config.is_err());
+    assert_eq!(reading.settings.len(), variables().count());
+    let shown = |name| {
+        let setting = reading.setting(name).unwrap();
+        (setting.shown.as_str(), setting.origin.clone())
+    };
+    assert_eq!(
+        shown("WRITE_DATABASE_URL"),
+        ("postgres://u:***@h/db", Origin::Variable)
+    );
+    assert_eq!(shown("MAX_CONCURRENCY"), ("many", Origin::Variable));
+    assert_eq!(shown("ADDRESS"), ("127.0.0.1:3001", Origin::Default));
+    assert_eq!(
+        shown("READ_DATABASE_URL"),
+        ("postgres://posthog:***@localhost:5432/posthog", Origin::Default)
+    );
 }

@@ -4,6 +4,7 @@
 //! they come from is decided at start.
 
 mod credentials;
+mod examine;
 mod refresh;
 
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use crate::resilience::{BreakerState, RetryBudget};
 use crate::snapshot::push::PushClock;
 use crate::snapshot::{TieredSettings, TieredSource};
 
+pub use examine::examine;
 pub use refresh::{RefreshError, Refreshed};
 
 /// Where everything is, and its bounds.

@@ -2,6 +2,7 @@
 
 pub mod connected;
 pub mod embedded;
+pub mod examination;
 pub mod geoip;
 pub mod import;
 pub mod postgres;

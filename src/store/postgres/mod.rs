@@ -9,6 +9,7 @@ mod connection;
 mod continuity;
 mod definitions;
 mod error;
+mod examine;
 mod exchange;
 pub mod import;
 mod keys;
@@ -26,6 +27,7 @@ mod url;
 
 pub use definitions::PostgresDefinitions;
 pub use error::{ErrorClass, PostgresError};
+pub use examine::{DatabaseUse, examine};
 pub use keys::PostgresKeys;
 pub use person::PostgresPersons;
 pub use pool::{Pool, PoolSettings, PoolStats, ping};

@@ -5,6 +5,7 @@
 
 mod client;
 mod error;
+mod examine;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
