@@ -15,6 +15,7 @@ mod shared;
 pub use authenticator::{AuthSettings, AuthStores, Authenticator};
 pub use bearer::Credential;
 pub use cache::{CREDENTIAL_TTL_MAX, CredentialCache, KnownCredential};
+pub use crate::hypercache::DatabaseError;
 pub use port::{
     AuthError, CredentialStore, KeyKind, KeyUses, PersonalKeyRow, PersonalRows, ProjectSecretRow, SecretOwner,
     SecretRows, SharedCredentials,

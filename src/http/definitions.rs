@@ -18,9 +18,10 @@ use super::flags::lookup_error;
 use super::respond::{Content, HttpError, Reply};
 use super::user_agent::UserAgent;
 use super::AppState;
-use crate::auth::{AuthError, AuthSettings, AuthStores, Authenticator, KnownCredential, Team};
+use crate::auth::{
+    AuthError, AuthSettings, AuthStores, Authenticator, DatabaseError, KnownCredential, Team,
+};
 use crate::config::Config;
-use crate::hypercache::DatabaseError;
 use crate::limit::Verdict;
 use crate::quota::{RequestType, Resource};
 use crate::snapshot::feed::{DefinitionsSource, ETag, Feed, FeedTeam, Feeds, Payload, RebuildQueue};

@@ -4,6 +4,8 @@
 //! without the programs fails here; nothing is skipped.
 
 mod connected;
+mod credentials;
+mod definitions;
 mod embedded;
 mod entries;
 mod inputs;
