@@ -1,5 +1,8 @@
 //! Literal bytes over TCP in, bytes out. A new test goes to the module that names what it observes.
 
+#[path = "../support/counters.rs"]
+mod counters;
+
 mod bodies;
 mod client;
 mod command;
@@ -15,5 +18,6 @@ mod hostile;
 mod http2;
 mod limits;
 mod query;
+mod rate_limits;
 mod routes;
 mod shutdown;
