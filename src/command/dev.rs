@@ -41,6 +41,7 @@ async fn serve(arguments: &Dev, config: &Config) -> Result<ExitCode, Failure> {
         store.import(SAMPLE_PROJECT.as_bytes())?;
     }
     let app = store.app_state(config);
+    let quota = store.quota_tasks(config, &app);
     let server = Server::bind(&config.server).await.map_err(|error| {
         let address = config.server.address;
         Failure::context(
@@ -53,7 +54,7 @@ async fn serve(arguments: &Dev, config: &Config) -> Result<ExitCode, Failure> {
         .map_err(|error| Failure::context("cannot read the address", error))?;
     let signals = service::signals()?;
     print!("{}", announcement(address, &store.projects().await?));
-    Ok(service::serve(server, app, signals).await)
+    Ok(service::serve(server, app, quota, signals).await)
 }
 
 /// Where the server is, whom it serves, and a line to try.

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use feature_flags::config::Config;
 use feature_flags::http::{AppState, DefinitionsStores, Stores};
+use feature_flags::quota::Tasks;
 use feature_flags::snapshot::BoxFuture;
 use feature_flags::store::embedded::{EmbeddedCookieless, EmbeddedStore, ImportError, ProjectName};
 
 use super::settings::tiered_settings;
-use super::{Failure, service};
+use super::{Failure, quota, service};
 
 /// How long the watcher of changes waits after the store failed.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -56,6 +57,16 @@ impl Embedded {
             .projects()
             .await
             .map_err(|error| Failure::context("cannot read the store", error))
+    }
+
+    /// Limits read from this store, and usage counted in it.
+    pub fn quota_tasks(&self, config: &Config, app: &AppState) -> Tasks {
+        quota::start(
+            config,
+            app,
+            Arc::clone(&self.store) as _,
+            Arc::clone(&self.store) as _,
+        )
     }
 
     /// State of a process that serves from this store, following changes of other processes to it.

@@ -5,6 +5,7 @@ mod dev;
 mod embedded;
 mod import;
 mod monitors;
+mod quota;
 mod serve;
 mod service;
 mod settings;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use feature_flags::config::{Config, Environment};
 use feature_flags::server::{Server, runtime};
 
-use super::{Failure, connected, monitors, service};
+use super::{Failure, connected, monitors, quota, service};
 
 /// Serves until told to stop.
 ///
@@ -47,6 +47,7 @@ async fn serve(config: &Config) -> Result<ExitCode, Failure> {
         monitors::report_later(&connected);
     }
     let app = connected::app_state(config, &connected);
+    let quota = quota::start(config, &app, connected.quota_limits(), connected.usage());
     monitors::start(config, &connected);
-    Ok(service::serve(server, app, signals).await)
+    Ok(service::serve(server, app, quota, signals).await)
 }

@@ -1,4 +1,4 @@
-//! From a bound listener to an orderly end.
+//! From a bound listener to an orderly end: requests answered, usage written.
 
 use std::pin::pin;
 use std::process::ExitCode;
@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use feature_flags::config::Config;
 use feature_flags::http::AppState;
+use feature_flags::quota::Tasks;
 use feature_flags::server::{Drained, Server, Signals};
 use tokio::sync::oneshot;
 
@@ -29,15 +30,18 @@ pub fn clean_limits(config: &Config, app: &AppState) {
     tokio::spawn(Arc::clone(&app.limits).keep_clean(every, say));
 }
 
-/// Serves until the first signal, then drains; the second ends at once.
-pub async fn serve(server: Server, app: Arc<AppState>, mut signals: Signals) -> ExitCode {
+/// Serves until the first signal, then drains and writes what usage is left; the second signal ends at once.
+pub async fn serve(server: Server, app: Arc<AppState>, quota: Tasks, mut signals: Signals) -> ExitCode {
     let (stop, stopped) = oneshot::channel();
     let mut serving = pin!(server.run(app, async {
         // An error would mean that the sender is gone, and this function with it.
         let _ = stopped.await;
     }));
     tokio::select! {
-        _ = &mut serving => return ExitCode::SUCCESS,
+        _ = &mut serving => {
+            quota.finish().await;
+            return ExitCode::SUCCESS;
+        }
         () = signals.next() => eprintln!("ending once requests in flight are answered"),
     }
     let _ = stop.send(());
@@ -46,8 +50,12 @@ pub async fn serve(server: Server, app: Arc<AppState>, mut signals: Signals) -> 
             if let Drained::Cut(connections) = drained {
                 eprintln!("closed {connections} connections that were still open at the deadline");
             }
-            ExitCode::SUCCESS
         }
+        () = signals.next() => return ExitCode::from(ENDED_BY_SIGNAL),
+    }
+    tokio::select! {
+        // What was not written, it has said.
+        _ = quota.finish() => ExitCode::SUCCESS,
         () = signals.next() => ExitCode::from(ENDED_BY_SIGNAL),
     }
 }

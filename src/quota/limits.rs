@@ -1,6 +1,7 @@
 //! Which projects are over a limit, as of the last read (`storage.md` 6.5). Checking asks nobody.
 
 use std::collections::HashSet;
+use std::fmt;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -12,6 +13,32 @@ pub enum Resource {
     FeatureFlags,
     /// Session recordings. Read only with `FLAGS_SESSION_REPLAY_QUOTA_CHECK`; otherwise nobody is limited.
     Recordings,
+}
+
+impl Resource {
+    /// The sorted set that it is kept in: members are project tokens, scores the Unix seconds up to which the limit holds.
+    #[must_use]
+    pub fn redis_key(self) -> &'static str {
+        match self {
+            Self::FeatureFlags => "@posthog/quota-limits/feature_flag_requests",
+            Self::Recordings => "@posthog/quota-limits/recordings",
+        }
+    }
+
+    /// Its name in answers and project documents.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::FeatureFlags => "feature_flags",
+            Self::Recordings => "recordings",
+        }
+    }
+}
+
+impl fmt::Display for Resource {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
 }
 
 /// Project tokens.

@@ -4,16 +4,31 @@
 //! limits now and then, one writes the counts. What a limit does to an answer is `http`'s to know.
 
 mod counter;
+mod flush;
+mod flush_metrics;
 mod key;
 mod library;
 mod limits;
+mod notice;
+mod port;
+mod refresh;
+mod tasks;
 mod usage;
 
+use std::sync::Arc;
+
 pub use crate::definition::billable_key;
+pub use flush::UsageLeft;
 pub use key::{Bucket, RequestType, UsageKey};
 pub use library::Library;
 pub use limits::{Limits, Resource, TokenSet};
+pub use notice::Notice;
+pub use port::{Applied, ApplyError, Batch, DOUBT_MAX, Increment, LimitSource, Limited, UsageSink};
+pub use tasks::{Tasks, TasksSettings};
 pub use usage::Usage;
+
+/// Tells the operator.
+pub type Say = Arc<dyn Fn(&Notice) + Send + Sync>;
 
 /// What requests know of billing.
 #[derive(Debug)]

@@ -125,9 +125,12 @@ impl Usage {
         found
     }
 
-    /// Keys with a counter.
-    #[must_use]
-    pub fn entries(&self) -> usize {
-        self.entries.load(Ordering::Relaxed)
+    /// Keys with something to write, and the requests of all of them.
+    pub(super) fn waiting(&self) -> (usize, u64) {
+        let guard = scc::Guard::new();
+        let counts = self.counters.iter(&guard).map(|(_, counter)| counter.pending());
+        counts
+            .filter(|count| *count > 0)
+            .fold((0, 0), |(keys, sum), count| (keys + 1, sum + count))
     }
 }

@@ -14,7 +14,7 @@ use aws_sdk_s3::config::SharedCredentialsProvider;
 use super::postgres::{OpenError, Pools, PoolsSettings, PostgresDefinitions, PostgresPersons, ping};
 use super::redis::{
     COOKIELESS, ChangeQueue, Client, ClientUrls, CookielessStore, DEDICATED, EndpointSettings, EndpointState,
-    RedisEntries, RedisError, SHARED, Server, Tracker, TrackingSettings,
+    RedisEntries, RedisError, RedisLimits, RedisUsage, SHARED, Server, Tracker, TrackingSettings,
 };
 use super::s3::{S3Settings, S3Store};
 use crate::auth::CredentialCache;
@@ -247,6 +247,18 @@ impl Connected {
     #[must_use]
     pub fn cookieless(&self) -> Arc<CookielessStore> {
         Arc::clone(&self.cookieless)
+    }
+
+    /// Who is over a limit, on the shared Redis.
+    #[must_use]
+    pub fn quota_limits(&self) -> Arc<RedisLimits> {
+        Arc::new(RedisLimits::new(Arc::clone(&self.shared)))
+    }
+
+    /// Usage counts, on the shared Redis. For one caller: it learns what the server allows.
+    #[must_use]
+    pub fn usage(&self) -> Arc<RedisUsage> {
+        Arc::new(RedisUsage::new(Arc::clone(&self.shared)))
     }
 
     /// The pools, for monitors.

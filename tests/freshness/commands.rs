@@ -7,7 +7,7 @@ use redis::aio::MultiplexedConnection;
 
 use crate::process::{Process, ask, both, version};
 use crate::watch::{SOFT_TTL, change, wait_for};
-use crate::world::World;
+use crate::world::{World, secret, token};
 
 /// Of both processes together.
 const REQUESTS: usize = 10_000;
@@ -102,4 +102,56 @@ fn others(
         heartbeats
     };
     servers.iter().zip(before).map(count).collect()
+}
+
+/// Asks for what SDKs evaluate a team's flags with: all of it, and whether it has changed.
+fn ask_definitions(client: &mut crate::client::Client, team: i32) -> (String, Vec<u8>) {
+    let line = format!("GET /flags/definitions?token={}", token(team));
+    let authorization = format!("authorization: Bearer {}", secret(team));
+    let full = client.request(&line, &[&authorization], b"");
+    assert_eq!(full.status, 200, "{}", full.text());
+    let etag = full.header("etag").expect("an ETag").to_owned();
+    let known = format!("if-none-match: {etag}");
+    let unchanged = client.request(&line, &[&authorization, &known], b"");
+    assert_eq!((unchanged.status, unchanged.text()), (304, ""));
+    (etag, full.body)
+}
+
+#[test]
+fn definitions_of_a_warm_team_ask_redis_nothing_and_changes_are_announced() {
+    let world = World::start();
+    world.add_teams([1]);
+    let unlimited = [
+        ("FLAG_DEFINITIONS_DEFAULT_RATE_PER_MINUTE", "100000000"),
+        ("FLAG_DEFINITIONS_CONDITIONAL_RATE_PER_MINUTE", "100000000"),
+    ];
+    let processes = both(&world, &unlimited);
+    let mut clients = processes.each_ref().map(Process::client);
+    let first = clients.each_mut().map(|client| ask_definitions(client, 1));
+    assert_eq!(first[0], first[1], "the replica has what the primary has");
+    // Until both processes follow their servers, reads by age go on.
+    wait_for(&processes, 1, 1);
+    change(&world, &processes, 1, 2);
+    let changed = loop {
+        let [one, other] = clients.each_mut().map(|client| ask_definitions(client, 1));
+        if one == other && one.0 != first[0].0 {
+            break one;
+        }
+        std::thread::yield_now();
+    };
+    std::thread::sleep(SOFT_TTL);
+    for client in &mut clients {
+        assert_eq!(ask_definitions(client, 1), changed);
+    }
+    let servers = [&world.primary, &world.replica];
+    let before = servers.map(|server| calls(&world, server));
+    let start = Instant::now();
+    for _ in 0..2_000 {
+        for client in &mut clients {
+            assert_eq!(ask_definitions(client, 1), changed);
+        }
+    }
+    let time = start.elapsed();
+    let heartbeats = others(&world, &servers, &before, time);
+    println!("heartbeats to primary and replica during 8000 requests for definitions in {time:?}: {heartbeats:?}");
 }

@@ -4,6 +4,8 @@ use std::io::{BufRead, BufReader, Lines};
 use std::net::SocketAddr;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
+use feature_flags::store::embedded::EmbeddedStore;
+
 use crate::client::Client;
 
 fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
@@ -168,6 +170,33 @@ fn dev_serves_what_import_has_stored() {
     );
     dev.signal("-TERM");
     assert_eq!(dev.exit_code(), Some(0));
+}
+
+#[test]
+fn dev_writes_usage_before_it_ends() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = directory.path().join("flags.sqlite");
+    let mut dev = Dev::start(&["--store", store.to_str().unwrap()]);
+    let mut client = Client::connect(dev.address);
+    for _ in 0..25 {
+        let answer = client.request(
+            "POST /flags?v=2",
+            &["user-agent: posthog-go/1"],
+            br#"{"token":"phc_sample_project","distinct_id":"ada"}"#,
+        );
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    }
+    dev.signal("-TERM");
+    assert_eq!(dev.exit_code(), Some(0));
+    let store = EmbeddedStore::open(&store).unwrap();
+    let counts = store.usage_counts().unwrap();
+    for hash in [
+        "posthog:decide_requests:1",
+        "posthog:decide_requests:sdk:1:posthog-go",
+    ] {
+        let counts = counts.iter().filter(|count| count.key == hash);
+        assert_eq!(counts.map(|count| count.count).sum::<u64>(), 25, "{hash}");
+    }
 }
 
 #[test]

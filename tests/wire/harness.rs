@@ -8,6 +8,7 @@ use std::time::Duration;
 use feature_flags::config::Config;
 use feature_flags::context::cookieless::CookielessStore;
 use feature_flags::http::{AppState, Clock, DefinitionsStores, Stores};
+use feature_flags::quota::{Tasks, TasksSettings};
 use feature_flags::server::{Drained, Server};
 use feature_flags::snapshot::{BoxFuture, TieredSettings};
 use feature_flags::store::embedded::{EmbeddedCookieless, EmbeddedStore};
@@ -24,6 +25,8 @@ pub struct Harness {
     pub app: Arc<AppState>,
     stop: Option<oneshot::Sender<()>>,
     serving: Option<JoinHandle<Drained>>,
+    quota: Option<Tasks>,
+    pub store: Arc<EmbeddedStore>,
     runtime: Runtime,
 }
 
@@ -90,7 +93,7 @@ impl Harness {
                 auth: embedded.auth(config.continuity.skip_writes),
             },
             projects: projects as _,
-            persons: embedded,
+            persons: Arc::clone(&embedded) as _,
             cookieless,
             retries: Arc::default(),
             check: Box::new(store),
@@ -99,6 +102,10 @@ impl Harness {
         app.clock = clock;
         let app = Arc::new(app);
         runtime.spawn(app.follow_changes(Duration::from_secs(1)));
+        let quota = {
+            let _inside = runtime.enter();
+            quota_tasks(&config, &app, &embedded)
+        };
         let server = runtime.block_on(Server::bind(&config.server)).unwrap();
         let address = server.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
@@ -108,6 +115,8 @@ impl Harness {
             app,
             stop: Some(stop),
             serving: Some(serving),
+            quota: Some(quota),
+            store: embedded,
             runtime,
         }
     }
@@ -120,6 +129,13 @@ impl Harness {
     /// Runs a future of the server's to its end.
     pub fn wait_for<F: Future>(&self, future: F) -> F::Output {
         self.runtime.block_on(future)
+    }
+
+    /// Writes the usage that was recorded up to now; nothing is written afterwards.
+    pub fn write_usage(&mut self) {
+        let tasks = self.quota.take().expect("written once");
+        let left = self.runtime.block_on(tasks.finish());
+        assert_eq!(left, feature_flags::quota::UsageLeft::default());
     }
 
     /// Tells the server to end, without waiting for it.
@@ -137,4 +153,24 @@ impl Harness {
             .block_on(self.serving.take().expect("waited for once"))
             .unwrap()
     }
+}
+
+/// Billing's tasks as `dev` has them.
+fn quota_tasks(config: &Config, app: &AppState, store: &Arc<EmbeddedStore>) -> Tasks {
+    let settings = TasksSettings {
+        refresh_interval: config.quota.cache_ttl,
+        recordings: config.quota.session_replay_check,
+        flush_interval: config.quota.flush_interval,
+        flush_batch: config.quota.flush_batch,
+        counts: !config.continuity.skip_writes,
+        last_flush_timeout: config.quota.shutdown_flush_timeout,
+    };
+    let say: feature_flags::quota::Say = Arc::new(|notice: &_| println!("{notice}"));
+    Tasks::start(
+        &app.quota,
+        Arc::clone(store) as _,
+        Arc::clone(store) as _,
+        settings,
+        &say,
+    )
 }

@@ -18,6 +18,8 @@ mod hostile;
 mod http2;
 mod limits;
 mod query;
+mod quota;
 mod rate_limits;
 mod routes;
 mod shutdown;
+mod usage;

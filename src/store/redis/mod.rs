@@ -18,6 +18,7 @@ mod quota;
 mod rebuild;
 mod tracking;
 mod url;
+mod usage;
 
 pub use auth::{RedisCredentials, note_key_use};
 pub use client::{COOKIELESS, Client, ClientNames, ClientUrls, DEDICATED, ReaderWithoutWriter, SHARED};
@@ -27,7 +28,8 @@ pub use entries::RedisEntries;
 pub use error::RedisError;
 pub use mode::{Mode, Route, Server};
 pub use queue::{ChangeQueue, Changes};
-pub use quota::set_quota_limits;
+pub use quota::{RedisLimits, set_quota_limits};
 pub use rebuild::RedisRebuilds;
 pub use tracking::{Tracker, TrackingSettings};
 pub use url::ServerUrl;
+pub use usage::RedisUsage;
