@@ -107,7 +107,11 @@ mod tests {
             ("phs_a", None),
             ("", None),
         ] {
-            assert_eq!(Credential::read(header).map(|found| found.value()), value, "{header}");
+            assert_eq!(
+                Credential::read(header).map(|found| found.value()),
+                value,
+                "{header}"
+            );
         }
     }
 
@@ -121,7 +125,13 @@ mod tests {
             "sha256$2a25dce6e7cd01190f98c0e369f7ccd58648baad277ce5dadd4ea66c4ceee59b"
         );
         assert_eq!(parse_stored_form(&stored), Some(credential.digest()));
-        for other in ["sha256$", "2a25", "sha256$zz", &stored[..70], "pbkdf2_sha256$1$a$b"] {
+        for other in [
+            "sha256$",
+            "2a25",
+            "sha256$zz",
+            &stored[..70],
+            "pbkdf2_sha256$1$a$b",
+        ] {
             assert_eq!(parse_stored_form(other), None, "{other}");
         }
         assert_eq!(format!("{credential:?}"), "Credential");

@@ -2,9 +2,9 @@
 //!
 //! Readers take no lock. A credential in the clear is never kept.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::bearer::parse_stored_form;
@@ -147,7 +147,9 @@ impl CredentialCache {
             }
         }
         self.negative.remove_sync(&digest);
-        let _ = self.negative.insert_sync(digest, since + ttl.min(NEGATIVE_TTL_MAX));
+        let _ = self
+            .negative
+            .insert_sync(digest, since + ttl.min(NEGATIVE_TTL_MAX));
     }
 
     /// Forgets what is over, and when that is not enough, the older half.
@@ -246,7 +248,10 @@ mod tests {
         cache.revoke(&stored_form(&digest(1)));
         assert!(matches!(cache.get(&digest(1), now), Remembered::Nothing));
         cache.insert(digest(1), &known(now), asked);
-        assert!(matches!(cache.get(&digest(1), now), Remembered::Nothing), "asked before it");
+        assert!(
+            matches!(cache.get(&digest(1), now), Remembered::Nothing),
+            "asked before it"
+        );
         cache.insert(digest(1), &known(now), cache.revocations());
         assert!(matches!(cache.get(&digest(1), now), Remembered::Known(_)));
         cache.revoke("sha256$not-hex");
@@ -259,10 +264,21 @@ mod tests {
         let now = Instant::now();
         let count = u32::try_from(KNOWN_MAX).unwrap();
         for number in 0..=count {
-            cache.insert(digest(number), &known(now + Duration::from_micros(number.into())), 0);
+            cache.insert(
+                digest(number),
+                &known(now + Duration::from_micros(number.into())),
+                0,
+            );
         }
-        assert!((KNOWN_MAX / 2..=KNOWN_MAX).contains(&cache.len()), "{}", cache.len());
-        assert!(matches!(cache.get(&digest(count), now), Remembered::Known(_)), "the youngest stays");
+        assert!(
+            (KNOWN_MAX / 2..=KNOWN_MAX).contains(&cache.len()),
+            "{}",
+            cache.len()
+        );
+        assert!(
+            matches!(cache.get(&digest(count), now), Remembered::Known(_)),
+            "the youngest stays"
+        );
         let before = cache.len();
         for number in 0..=count {
             cache.insert_nobody(digest(number + 1_000_000), now, MINUTE);

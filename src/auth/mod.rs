@@ -12,12 +12,12 @@ mod port;
 mod principal;
 mod shared;
 
+pub use crate::hypercache::DatabaseError;
 pub use authenticator::{AuthSettings, AuthStores, Authenticator};
 pub use bearer::Credential;
 pub use cache::{CREDENTIAL_TTL_MAX, CredentialCache, KnownCredential};
-pub use crate::hypercache::DatabaseError;
 pub use port::{
-    AuthError, CredentialStore, KeyKind, KeyUses, PersonalKeyRow, PersonalRows, ProjectSecretRow, SecretOwner,
-    SecretRows, SharedCredentials,
+    AuthError, CredentialStore, KeyKind, KeyUses, PersonalKeyRow, PersonalRows, ProjectSecretRow,
+    SecretOwner, SecretRows, SharedCredentials,
 };
 pub use principal::{Principal, Team};

@@ -140,7 +140,12 @@ mod tests {
         let other = "0191bbbb-0000-7000-8000-000000000002";
         let own = "0191aaaa-0000-7000-8000-000000000001";
         assert_eq!(judge(|_| ()), Ok(()));
-        for scopes in [None, list(&["*"]), list(&["feature_flag:write"]), list(&["x", "feature_flag:read"])] {
+        for scopes in [
+            None,
+            list(&["*"]),
+            list(&["feature_flag:write"]),
+            list(&["x", "feature_flag:read"]),
+        ] {
             assert_eq!(judge(|key| key.scopes = scopes.clone()), Ok(()), "{scopes:?}");
         }
         for scopes in [list(&[]), list(&["feature_flag"]), list(&["person:read"])] {
@@ -153,9 +158,15 @@ mod tests {
         assert_eq!(judge(|key| key.scoped_teams = Some(vec![8, 7])), Ok(()));
         assert_eq!(judge(|key| key.scoped_teams = Some(Vec::new())), Ok(()));
         assert_eq!(judge(|key| key.scoped_organizations = list(&[other])), invalid);
-        assert_eq!(judge(|key| key.scoped_organizations = list(&[other, own])), Ok(()));
+        assert_eq!(
+            judge(|key| key.scoped_organizations = list(&[other, own])),
+            Ok(())
+        );
         assert_eq!(judge(|key| key.scoped_organizations = list(&[])), Ok(()));
-        assert_eq!(judge(|key| key.organization_ids = list(&[other]).unwrap()), invalid);
+        assert_eq!(
+            judge(|key| key.organization_ids = list(&[other]).unwrap()),
+            invalid
+        );
         // Restricted to the organisation, and not a member of it.
         let judged = judge(|key| {
             key.scoped_organizations = list(&[own]);
@@ -193,6 +204,9 @@ mod tests {
         assert!(!has(owner(Some(""), Some("")), ""));
         let secret = Principal::of_secret(owner(Some("phs_a"), None), "phs_a").unwrap();
         assert_eq!(secret.opens(TEAM), Ok(()));
-        assert_eq!(secret.opens(Team { id: 8, ..TEAM }), Err(AuthError::SecretInvalid));
+        assert_eq!(
+            secret.opens(Team { id: 8, ..TEAM }),
+            Err(AuthError::SecretInvalid)
+        );
     }
 }

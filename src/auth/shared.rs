@@ -88,7 +88,8 @@ mod tests {
                 api_token: "phc_a".to_owned()
             })
         );
-        let project = br#"{"type": "project_secret", "team_id": 7, "key_id": "AbC", "scopes": ["feature_flag:read"],
+        let project =
+            br#"{"type": "project_secret", "team_id": 7, "key_id": "AbC", "scopes": ["feature_flag:read"],
             "api_token": "phc_a"}"#;
         assert!(matches!(parse(project), Some(Principal::ProjectSecret(key)) if key.key_id == "AbC"));
         let personal = br#"{"type": "personal", "user_id": 3, "key_id": "XyZ", "org_ids": ["o"],

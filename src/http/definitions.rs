@@ -14,13 +14,11 @@ use hyper::http::request::Parts;
 use hyper::{Method, Response, StatusCode};
 use tokio::time::timeout;
 
+use super::AppState;
 use super::flags::lookup_error;
 use super::respond::{Content, HttpError, Reply};
 use super::user_agent::UserAgent;
-use super::AppState;
-use crate::auth::{
-    AuthError, AuthSettings, AuthStores, Authenticator, DatabaseError, KnownCredential, Team,
-};
+use crate::auth::{AuthError, AuthSettings, AuthStores, Authenticator, DatabaseError, KnownCredential, Team};
 use crate::config::Config;
 use crate::limit::Verdict;
 use crate::quota::{RequestType, Resource};
@@ -131,11 +129,7 @@ pub(super) fn validate<B>(response: &mut Response<B>, etag: HeaderValue) {
 
 /// The definitions of a request that may have them: team, credential, rate limit, quota, in this order.
 async fn admitted(state: &AppState, call: &DefinitionsCall<'_>) -> Result<Arc<Feed>, HttpError> {
-    let Definitions {
-        feeds,
-        auth,
-        metrics,
-    } = &state.definitions;
+    let Definitions { feeds, auth, metrics } = &state.definitions;
     if call.has_impossible_token() {
         return Err(HttpError::UnknownToken);
     }
@@ -146,7 +140,10 @@ async fn admitted(state: &AppState, call: &DefinitionsCall<'_>) -> Result<Arc<Fe
         None => {
             let credential = call.credential.as_ref().ok_or(HttpError::NoCredential)?;
             let found = auth.identify(credential).await.map_err(auth_error)?;
-            let token = found.principal.project_token().ok_or(HttpError::SecretTokenInvalid)?;
+            let token = found
+                .principal
+                .project_token()
+                .ok_or(HttpError::SecretTokenInvalid)?;
             let token = Cow::Owned(token.to_owned());
             known = Some(found);
             token
@@ -215,7 +212,11 @@ fn feed_error(error: LookupError) -> HttpError {
         LookupError::Busy => HttpError::ServiceUnavailable,
         LookupError::Load(LoadError::NotCached) => HttpError::CacheMissing,
         LookupError::Load(LoadError::Timeout) => HttpError::DatabaseTimeout,
-        LookupError::Load(LoadError::CacheUnreadable(_) | LoadError::Corrupt(_)) => HttpError::CacheUnreadable,
-        LookupError::Load(LoadError::Unavailable(_) | LoadError::Failed(_)) => HttpError::DependencyUnavailable,
+        LookupError::Load(LoadError::CacheUnreadable(_) | LoadError::Corrupt(_)) => {
+            HttpError::CacheUnreadable
+        }
+        LookupError::Load(LoadError::Unavailable(_) | LoadError::Failed(_)) => {
+            HttpError::DependencyUnavailable
+        }
     }
 }

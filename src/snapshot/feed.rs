@@ -133,7 +133,9 @@ impl ETag {
     pub fn matches(&self, given: &[u8]) -> bool {
         let given = given.trim_ascii();
         let opaque = given.strip_prefix(b"W/").unwrap_or(given);
-        let bare = opaque.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\""));
+        let bare = opaque
+            .strip_prefix(b"\"")
+            .and_then(|rest| rest.strip_suffix(b"\""));
         self.0.get(3..self.0.len() - 1) == Some(bare.unwrap_or(opaque))
     }
 }

@@ -88,11 +88,7 @@ impl<V: Held> SnapshotMap<V> {
     }
 
     /// The same, and tells others of all changes.
-    pub async fn follow_changes_with(
-        self: Arc<Self>,
-        others: Vec<Arc<dyn Follower>>,
-        retry_after: Duration,
-    ) {
+    pub async fn follow_changes_with(self: Arc<Self>, others: Vec<Arc<dyn Follower>>, retry_after: Duration) {
         loop {
             match self.source.changed().await {
                 Ok(changes) => {

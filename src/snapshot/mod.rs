@@ -18,9 +18,9 @@ pub mod push;
 mod tiered;
 mod timed;
 
+pub use follow::Follower;
 pub use inputs::DatabaseInputs;
 pub use map::{LookupError, SnapshotMap, SnapshotSettings};
-pub use follow::Follower;
 pub use port::{
     BoxFuture, Changed, Changes, Found, Held, HeldSource, LoadError, Loaded, LoadedProject, ProjectSource,
     Validity,

@@ -41,11 +41,8 @@ pub trait Held: Send + Sync + 'static {
 /// Where a map's values come from.
 pub trait HeldSource<V>: Send + Sync {
     /// The value of a token; `known` is the one that is held.
-    fn load<'a>(
-        &'a self,
-        token: &'a str,
-        known: Option<&'a V>,
-    ) -> BoxFuture<'a, Result<Found<V>, LoadError>>;
+    fn load<'a>(&'a self, token: &'a str, known: Option<&'a V>)
+    -> BoxFuture<'a, Result<Found<V>, LoadError>>;
 
     /// As [`ProjectSource::changed`]. One map of a process asks, and tells the others.
     fn changed(&self) -> BoxFuture<'_, Result<Changes, LoadError>>;

@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use super::port::{
-    BoxFuture, Changed, Changes, Found, Held, HeldSource, LoadError, Loaded, ProjectSource,
-};
+use super::port::{BoxFuture, Changed, Changes, Found, Held, HeldSource, LoadError, Loaded, ProjectSource};
 use super::push::PushClock;
 use crate::definition::{RawProject, RawTeam};
 use crate::engine::{CompiledProject, compile};
@@ -110,8 +108,7 @@ impl HeldSource<ProjectSnapshot> for Compiled {
                 Loaded::Project(project) => project,
             };
             let validity = project.validity;
-            let build =
-                move || ProjectSnapshot::build_tagged(&project.raw, project.tags, project.inputs);
+            let build = move || ProjectSnapshot::build_tagged(&project.raw, project.tags, project.inputs);
             let built = tokio::task::spawn_blocking(build).await;
             let built = built.map_err(|error| LoadError::Corrupt(error.to_string()))?;
             Ok(Found::Value(Arc::new(built), validity))

@@ -136,13 +136,16 @@ impl TieredSource {
             // The id is most likely the same: all entries are asked for at once.
             Some(known) => {
                 let (team, others) = tokio::join!(
-                    self.team(token, &key, tags.map(|tags| tags.team), |text| parse_team(text, token)),
+                    self.team(token, &key, tags.map(|tags| tags.team), |text| parse_team(
+                        text, token
+                    )),
                     self.entries(token, known.team.id, tags)
                 );
                 (team?, Some((known.team.id, others)))
             }
             None => (
-                self.team(token, &key, None, |text| parse_team(text, token)).await?,
+                self.team(token, &key, None, |text| parse_team(text, token))
+                    .await?,
                 None,
             ),
         };

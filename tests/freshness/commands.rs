@@ -166,5 +166,7 @@ fn definitions_of_a_warm_team_ask_redis_nothing_and_changes_are_announced() {
     }
     let time = start.elapsed();
     let heartbeats = others(&world, &servers, &before, time);
-    println!("heartbeats to primary and replica during 8000 requests for definitions in {time:?}: {heartbeats:?}");
+    println!(
+        "heartbeats to primary and replica during 8000 requests for definitions in {time:?}: {heartbeats:?}"
+    );
 }

@@ -3,9 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use feature_flags::auth::{
-    AuthError, AuthSettings, AuthStores, Authenticator, Credential, Principal, Team,
-};
+use feature_flags::auth::{AuthError, AuthSettings, AuthStores, Authenticator, Credential, Principal, Team};
 use feature_flags::store::connected::Connected;
 use feature_flags::store::embedded::EmbeddedStore;
 use redis::cmd;
@@ -193,10 +191,17 @@ async fn pbkdf2_hashes_are_accepted_only_when_told_so() {
         },
     ));
     for value in ["phx_legacy_260000", "phx_legacy_390000"] {
-        assert_eq!(judge(&off, value).await, Err(AuthError::PersonalKeyInvalid), "{value}");
+        assert_eq!(
+            judge(&off, value).await,
+            Err(AuthError::PersonalKeyInvalid),
+            "{value}"
+        );
         assert_eq!(judge(&on, value).await, Ok(()), "{value}");
     }
-    assert_eq!(judge(&on, "phx_legacy_1").await, Err(AuthError::PersonalKeyInvalid));
+    assert_eq!(
+        judge(&on, "phx_legacy_1").await,
+        Err(AuthError::PersonalKeyInvalid)
+    );
 }
 
 #[tokio::test]
@@ -214,14 +219,20 @@ async fn a_known_credential_costs_no_query_and_a_flood_of_a_new_one_costs_one() 
             flood.spawn(async move { judge(&authenticator, value).await.is_ok() });
         }
         let opened = flood.join_all().await;
-        assert!(opened.iter().all(|opened| *opened == (value == "phx_reads")), "{value}");
+        assert!(
+            opened.iter().all(|opened| *opened == (value == "phx_reads")),
+            "{value}"
+        );
         assert_eq!(asked() - before, 1, "{value}");
     }
     let before = asked();
     for _ in 0..100 {
         assert_eq!(judge(&authenticator, "phs_keys").await, Ok(()));
         assert_eq!(judge(&authenticator, "phx_reads").await, Ok(()));
-        assert_eq!(judge(&authenticator, "phs_nobody").await, Err(AuthError::SecretInvalid));
+        assert_eq!(
+            judge(&authenticator, "phs_nobody").await,
+            Err(AuthError::SecretInvalid)
+        );
     }
     assert_eq!(asked(), before);
 }
@@ -303,7 +314,10 @@ async fn while_the_database_is_away_known_credentials_work_and_others_are_not_re
     })
     .await;
     database.command("start postgres");
-    until("the database", async || judge(&authenticator, "phs_keys").await.ok()).await;
+    until("the database", async || {
+        judge(&authenticator, "phs_keys").await.ok()
+    })
+    .await;
 }
 
 async fn set(stores: &Stores, value: &str, text: &str) {
@@ -323,7 +337,10 @@ async fn shared_results_are_read_and_forgotten_when_they_are_deleted() {
         let connected = open(&stores).await;
         let authenticator = Arc::new(Authenticator::new(connected.auth(), SETTINGS));
         until("tracking", async || {
-            let following = connected.trackers().iter().all(|tracker| tracker.watch().borrow().is_none());
+            let following = connected
+                .trackers()
+                .iter()
+                .all(|tracker| tracker.watch().borrow().is_none());
             following.then_some(())
         })
         .await;
@@ -365,7 +382,10 @@ async fn shared_results_are_read_and_forgotten_when_they_are_deleted() {
                 .expect("DEL");
         }
         for value in ["phs_shared", "phx_shared"] {
-            until("the revocation", async || judge(&authenticator, value).await.err()).await;
+            until("the revocation", async || {
+                judge(&authenticator, value).await.err()
+            })
+            .await;
         }
         assert!(revoked.elapsed() < SETTINGS.ttl / 2, "by notice, not by age");
         // Nothing of ours was written there.
@@ -403,9 +423,8 @@ async fn the_use_of_a_key_is_noted_once_an_hour_among_all_processes() {
     let stores = Stores::start(Layout::Shared).await;
     let first = open(&stores).await;
     let second = stores.open().await;
-    let writes = || {
-        [&first, &second].map(|connected| connected.pools().non_persons_writer.stats().round_trips)
-    };
+    let writes =
+        || [&first, &second].map(|connected| connected.pools().non_persons_writer.stats().round_trips);
     let mut noted = [0, 0];
     let mut key_id = String::new();
     for (at, connected) in [&first, &second].into_iter().enumerate() {
@@ -443,7 +462,10 @@ async fn the_use_of_a_key_is_noted_once_an_hour_among_all_processes() {
     let mut redis = stores.redis("redis").await;
     let name = format!("posthog:pak_last_used:{key_id}");
     let value: Vec<u8> = cmd("GET").arg(&name).query_async(&mut redis).await.expect("GET");
-    assert_eq!(value, b"\x80\x04\x95\x05\x00\x00\x00\x00\x00\x00\x00\x8c\x011\x94.");
+    assert_eq!(
+        value,
+        b"\x80\x04\x95\x05\x00\x00\x00\x00\x00\x00\x00\x8c\x011\x94."
+    );
     let left: i64 = cmd("TTL").arg(&name).query_async(&mut redis).await.expect("TTL");
     assert!((3500..=3600).contains(&left), "{left}");
 }

@@ -88,7 +88,10 @@ async fn what_django_stored_is_passed_on_with_its_own_etag() {
     let server = Process::serve(serving(&stores)).await;
     let built = ask(&server, "phs_keys", "").await;
     assert_eq!(built.status, 200, "{}", built.body);
-    assert_eq!(built.header("etag"), Some(format!("W/\"{}\"", etag(&built.body)).as_str()));
+    assert_eq!(
+        built.header("etag"),
+        Some(format!("W/\"{}\"", etag(&built.body)).as_str())
+    );
 
     // An ETag is never computed: this one belongs to the text because it is stored beside it.
     write(&stores, "redis", &payload(1), "of-django").await;
@@ -140,7 +143,10 @@ async fn what_django_stored_is_passed_on_with_its_own_etag() {
     .await;
     let json: Value = serde_json::from_str(&page.body).expect("JSON");
     assert_eq!(page.status, 200);
-    assert_eq!(json, json!({ "flags": [], "group_type_mapping": {}, "cohorts": {} }));
+    assert_eq!(
+        json,
+        json!({ "flags": [], "group_type_mapping": {}, "cohorts": {} })
+    );
     assert_eq!(page.header("etag"), None);
 }
 
@@ -192,7 +198,11 @@ async fn a_payload_never_comes_with_another_one_s_etag() {
 #[tokio::test]
 async fn nothing_cached_is_503_and_django_is_asked_once() {
     for layout in [Layout::Shared, Layout::Dedicated] {
-        let queue = if layout == Layout::Shared { "redis" } else { "flags-redis" };
+        let queue = if layout == Layout::Shared {
+            "redis"
+        } else {
+            "flags-redis"
+        };
         let stores = Stores::start(layout).await;
         let opened = stores.open().await;
         stores.import_rows(&document()).await;
@@ -207,7 +217,10 @@ async fn nothing_cached_is_503_and_django_is_asked_once() {
         let now = std::time::SystemTime::now()
             .duration_since(std::time::UNIX_EPOCH)
             .expect("after 1970");
-        assert!((0.0..60_000.0).contains(&(now.as_millis() as f64 - score)), "{score}");
+        assert!(
+            (0.0..60_000.0).contains(&(now.as_millis() as f64 - score)),
+            "{score}"
+        );
         // Another process does not make it younger.
         let second = Process::serve(serving(&stores)).await;
         assert_eq!(ask(&second, "phs_keys", "").await.status, 503);
@@ -230,7 +243,10 @@ async fn nothing_cached_is_503_and_django_is_asked_once() {
 async fn an_instance_that_writes_nothing_asks_for_nothing() {
     let stores = Stores::start(Layout::Shared).await;
     stores.import_rows(&document()).await;
-    for variables in [("SKIP_WRITES", "true"), ("FLAG_DEFINITIONS_SELF_HEAL_ENABLED", "false")] {
+    for variables in [
+        ("SKIP_WRITES", "true"),
+        ("FLAG_DEFINITIONS_SELF_HEAL_ENABLED", "false"),
+    ] {
         let mut command = serving(&stores);
         command.env(variables.0, variables.1);
         let server = Process::serve(command).await;
@@ -334,4 +350,50 @@ async fn what_is_held_is_served_while_stores_are_away() {
     let other = "/flags/definitions?token=phc_other";
     let page = server.get(other, "authorization: Bearer phs_keys\r\n").await;
     assert_eq!(page.status, 503, "{}", page.body);
+}
+
+#[tokio::test]
+async fn limits_of_billing_and_of_the_team_hold() {
+    let stores = Stores::start(Layout::Shared).await;
+    let opened = stores.open().await;
+    stores.import(&opened, &document()).await;
+    let mut redis = stores.redis("redis").await;
+    cmd("ZADD")
+        .arg("@posthog/quota-limits/feature_flag_requests")
+        .arg(4_000_000_000_u64)
+        .arg("phc_keys")
+        .exec_async(&mut redis)
+        .await
+        .expect("ZADD");
+    stores.replicate().await;
+    let limited = Process::serve(serving(&stores)).await;
+    let page = until("the quota", async || {
+        let page = ask(&limited, "phs_keys", "").await;
+        (page.status != 200).then_some(page)
+    })
+    .await;
+    assert_eq!(page.status, 402);
+    let body: Value = serde_json::from_str(&page.body).expect("JSON");
+    assert_eq!(
+        (&body["type"], &body["code"]),
+        (&json!("quota_limited"), &json!("payment_required"))
+    );
+    assert_eq!(page.header("content-type"), Some("application/json"));
+    assert_eq!(ask(&limited, "phs_nobody", "").await.status, 401);
+
+    let mut command = connected(&stores, &["serve"]);
+    command
+        .env("BILLING_LIMITER_CACHE_TTL_SECS", "86400")
+        .env("LOCAL_EVAL_RATE_LIMITS", r#"{"7": "2/day"}"#);
+    let server = Process::serve(command).await;
+    let mut statuses = Vec::new();
+    for _ in 0..4 {
+        statuses.push(ask(&server, "phs_keys", "").await.status);
+    }
+    // The rate limit comes before the quota.
+    assert!(
+        statuses[..2].iter().all(|status| [200, 402].contains(status)),
+        "{statuses:?}"
+    );
+    assert_eq!(statuses[2..], [429, 429]);
 }

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use feature_flags::hypercache::etag;
 use feature_flags::http::Clock;
+use feature_flags::hypercache::etag;
 use feature_flags::store::embedded::EmbeddedStore;
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use crate::client::{Answer, Client};
+use crate::counters::Counters;
 use crate::harness::Harness;
 
 const TOKEN: &str = "phc_definitions";
@@ -28,7 +29,9 @@ const NO_TOKEN: &str = "Failed to deserialize query string: missing field `token
 fn documents() -> Value {
     let key = |value: &str, user: i32, more: Value| {
         let mut key = json!({ "value": value, "user_id": user });
-        key.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        key.as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
         key
     };
     let read = json!(["feature_flag:read"]);
@@ -100,21 +103,33 @@ fn is(answer: &Answer, status: u16, body: &str) {
     if body.starts_with('{') {
         assert_eq!(answer.header("content-type"), Some("application/json"));
     }
-    assert_eq!((answer.header("etag"), answer.header("cache-control")), (None, None));
+    assert_eq!(
+        (answer.header("etag"), answer.header("cache-control")),
+        (None, None)
+    );
 }
 
 #[test]
 fn d1_a_personal_key_names_no_team() {
     let server = start(&[]);
     let mut client = server.client();
-    for authorization in ["Bearer phx_reads", "Token phs_definitions", "Bearer ", "phs_definitions"] {
+    for authorization in [
+        "Bearer phx_reads",
+        "Token phs_definitions",
+        "Bearer ",
+        "phs_definitions",
+    ] {
         let header = format!("authorization: {authorization}");
         let answer = client.request("GET /flags/definitions?send_cohorts", &[&header], b"");
         is(&answer, 400, NO_TOKEN);
     }
     is(&client.request("GET /flags/definitions", &[], b""), 400, NO_TOKEN);
     let empty_key = ["authorization: Bearer phx_reads", "x-posthog-project-api-key: "];
-    is(&client.request("GET /flags/definitions", &empty_key, b""), 400, NO_TOKEN);
+    is(
+        &client.request("GET /flags/definitions", &empty_key, b""),
+        400,
+        NO_TOKEN,
+    );
     is(
         &client.request("GET /flags/definitions?token=a&to%6ben=b", &[], b""),
         400,
@@ -140,7 +155,13 @@ fn d3_without_a_bearer_credential_none_is_provided() {
     let mut client = server.client();
     let line = format!("GET /flags/definitions?token={TOKEN}");
     is(&client.request(&line, &[], b""), 401, NO_CREDENTIAL);
-    for header in ["Token phs_definitions", "Basic cGhzOg==", "Bearer", "Bearer  ", "phs_definitions"] {
+    for header in [
+        "Token phs_definitions",
+        "Basic cGhzOg==",
+        "Bearer",
+        "Bearer  ",
+        "phs_definitions",
+    ] {
         let answer = client.request(&line, &[&format!("authorization: {header}")], b"");
         is(&answer, 401, NO_CREDENTIAL);
     }
@@ -162,7 +183,14 @@ fn d4_d5_a_team_is_opened_by_its_own_secrets_alone() {
         assert_eq!(answer.status, 200, "{header}");
     }
     let long = format!("phs_{}", "x".repeat(2000));
-    for secret in ["phs_other", "phs_nobody", "phs_", "phs_definition", "phs_definitionsx", &long] {
+    for secret in [
+        "phs_other",
+        "phs_nobody",
+        "phs_",
+        "phs_definition",
+        "phs_definitionsx",
+        &long,
+    ] {
         is(&get(&mut client, TOKEN, secret, &[]), 401, SECRET_INVALID);
     }
     // Twice: what is remembered is whose it is, not that it opened or did not open something.
@@ -178,7 +206,11 @@ fn h14_a_secret_without_the_prefix_is_tried_after_personal_keys() {
     let server = start(&[]);
     let mut client = server.client();
     assert_eq!(get(&mut client, OTHER_TOKEN, "unusual-secret", &[]).status, 200);
-    is(&get(&mut client, TOKEN, "unusual-secret", &[]), 401, SECRET_INVALID);
+    is(
+        &get(&mut client, TOKEN, "unusual-secret", &[]),
+        401,
+        SECRET_INVALID,
+    );
     is(&get(&mut client, TOKEN, "unusual-secre", &[]), 401, KEY_INVALID);
 }
 
@@ -228,14 +260,20 @@ fn pbkdf2_hashes_are_accepted_only_when_told_so() {
             let sql = "INSERT INTO posthog_personalapikey (id, user_id, label, secure_value, scopes)
                 VALUES (?1, 1, 'old', ?2, '[\"feature_flag:read\"]')";
             let value = format!("pbkdf2_sha256${iterations}$posthog_personal_api_key${hash}");
-            file(&store).execute(sql, [format!("old-{iterations}"), value]).unwrap();
+            file(&store)
+                .execute(sql, [format!("old-{iterations}"), value])
+                .unwrap();
         }
         let variables = [("PERSONAL_API_KEY_LEGACY_HASHES", setting)];
         let server = Harness::serving(&variables, store, Clock::System);
         let mut client = server.client();
         for (iterations, _) in stored {
             let key = format!("phx_legacy_{iterations}");
-            assert_eq!(get(&mut client, TOKEN, &key, &[]).status, status, "{key} {setting}");
+            assert_eq!(
+                get(&mut client, TOKEN, &key, &[]).status,
+                status,
+                "{key} {setting}"
+            );
         }
         is(&get(&mut client, TOKEN, "phx_legacy_1", &[]), 401, KEY_INVALID);
         assert_eq!(get(&mut client, TOKEN, "phx_reads", &[]).status, 200);
@@ -252,18 +290,41 @@ fn h10_a_token_comes_from_query_header_or_secret_in_this_order() {
     let headers = ["authorization: Bearer phx_reads", &project_key(TOKEN)];
     let answer = client.request("GET /flags/definitions/?send_cohorts", &headers, b"");
     assert_eq!(answer.status, 200, "{}", answer.text());
-    assert_eq!(client.request("GET /flags/definitions", &[secret], b"").status, 200);
+    assert_eq!(
+        client.request("GET /flags/definitions", &[secret], b"").status,
+        200
+    );
     let lower = "authorization: bearer phs_definitions";
-    assert_eq!(client.request("GET /flags/definitions", &[lower], b"").status, 200);
+    assert_eq!(
+        client.request("GET /flags/definitions", &[lower], b"").status,
+        200
+    );
     // The query wins over the header, and the header over the secret.
     let line = format!("GET /flags/definitions?token={TOKEN}");
-    assert_eq!(client.request(&line, &[secret, &project_key(OTHER_TOKEN)], b"").status, 200);
-    let answer = client.request("GET /flags/definitions", &[secret, &project_key(OTHER_TOKEN)], b"");
+    assert_eq!(
+        client
+            .request(&line, &[secret, &project_key(OTHER_TOKEN)], b"")
+            .status,
+        200
+    );
+    let answer = client.request(
+        "GET /flags/definitions",
+        &[secret, &project_key(OTHER_TOKEN)],
+        b"",
+    );
     is(&answer, 401, SECRET_INVALID);
-    let answer = client.request("GET /flags/definitions?token=", &[secret, &project_key(TOKEN)], b"");
+    let answer = client.request(
+        "GET /flags/definitions?token=",
+        &[secret, &project_key(TOKEN)],
+        b"",
+    );
     is(&answer, 401, UNKNOWN_TOKEN);
     let unknown = "authorization: Bearer phs_nobody";
-    is(&client.request("GET /flags/definitions", &[unknown], b""), 401, SECRET_INVALID);
+    is(
+        &client.request("GET /flags/definitions", &[unknown], b""),
+        401,
+        SECRET_INVALID,
+    );
 }
 
 #[test]
@@ -295,7 +356,10 @@ fn d7_three_forms_of_the_etag_are_not_modified() {
         assert_eq!(answer.header("cache-control"), Some("private, must-revalidate"));
         assert_eq!(answer.header("content-type"), None);
     }
-    let twice = [format!("if-none-match: {weak}"), "if-none-match: \"b\"".to_owned()];
+    let twice = [
+        format!("if-none-match: {weak}"),
+        "if-none-match: \"b\"".to_owned(),
+    ];
     for given in [
         vec![format!("if-none-match: {weak}, \"b\"")],
         vec!["if-none-match: *".to_owned()],
@@ -309,7 +373,11 @@ fn d7_three_forms_of_the_etag_are_not_modified() {
     }
     // Never to somebody who may not have it.
     let known = format!("if-none-match: {weak}");
-    is(&get(&mut client, TOKEN, "phs_other", &[&known]), 401, SECRET_INVALID);
+    is(
+        &get(&mut client, TOKEN, "phs_other", &[&known]),
+        401,
+        SECRET_INVALID,
+    );
     is(&get(&mut client, TOKEN, "phx_persons", &[&known]), 403, NO_SCOPE);
 }
 
@@ -419,10 +487,17 @@ fn h11_only_full_answers_with_a_flag_that_is_billed_count() {
     let agent = "user-agent: posthog-python/7.91.1";
     // Its one flag is a survey's.
     assert_eq!(get(&mut client, OTHER_TOKEN, "phs_other", &[agent]).status, 200);
-    is(&get(&mut client, TOKEN, "phs_nobody", &[agent]), 401, SECRET_INVALID);
+    is(
+        &get(&mut client, TOKEN, "phs_nobody", &[agent]),
+        401,
+        SECRET_INVALID,
+    );
     let full = get(&mut client, TOKEN, SECRET, &[agent]);
     assert_eq!(full.status, 200);
-    assert_eq!(get(&mut client, TOKEN, "phx_reads", &[agent, "if-none-match: *"]).status, 200);
+    assert_eq!(
+        get(&mut client, TOKEN, "phx_reads", &[agent, "if-none-match: *"]).status,
+        200
+    );
     let known = format!("if-none-match: {}", full.header("etag").unwrap());
     for _ in 0..3 {
         assert_eq!(get(&mut client, TOKEN, SECRET, &[agent, &known]).status, 304);
@@ -434,7 +509,10 @@ fn h11_only_full_answers_with_a_flag_that_is_billed_count() {
     }
     let expected = [
         ("posthog:local_evaluation_requests:7".to_owned(), 2),
-        ("posthog:local_evaluation_requests:sdk:7:posthog-python".to_owned(), 2),
+        (
+            "posthog:local_evaluation_requests:sdk:7:posthog-python".to_owned(),
+            2,
+        ),
     ];
     assert_eq!(counted, expected.into());
 }
@@ -493,5 +571,42 @@ fn an_import_changes_what_is_served_and_its_etag() {
         std::thread::yield_now();
     };
     assert_eq!(after.json()["flags"][0]["version"], 8);
-    assert_eq!(after.header("etag").unwrap(), format!("W/\"{}\"", etag(after.text())));
+    assert_eq!(
+        after.header("etag").unwrap(),
+        format!("W/\"{}\"", etag(after.text()))
+    );
+}
+
+#[test]
+fn requests_are_counted_by_what_became_of_them() {
+    let counters = Counters::default();
+    let variables = [("TEAM_IDS_TO_TRACK", "none")];
+    let server = metrics::with_local_recorder(&counters, || start(&variables));
+    let mut client = server.client();
+    let full = get(&mut client, TOKEN, SECRET, &[]);
+    let known = format!("if-none-match: {}", full.header("etag").unwrap());
+    for (credential, headers, status) in [
+        ("phx_reads", &[][..], 200),
+        ("phx_reads", &[known.as_str()], 304),
+        (SECRET, &["if-none-match: \"old\""], 200),
+        ("phs_nobody", &[], 401),
+        ("phx_persons", &[], 403),
+    ] {
+        assert_eq!(get(&mut client, TOKEN, credential, headers).status, status);
+    }
+    for (name, labels, count) in [
+        ("auth_total", r#"method="secret_api_key""#, 2),
+        ("auth_total", r#"method="personal_api_key""#, 2),
+        ("requests_total", r#"key="unknown""#, 4),
+        ("etag_total", r#"result="none""#, 2),
+        ("etag_total", r#"result="hit""#, 1),
+        ("etag_total", r#"result="miss""#, 1),
+        ("etag_total", r#"result="redis_missing""#, 0),
+        ("cache_hit_total", r#"source="Redis""#, 4),
+        ("cache_hit_total", r#"source="S3""#, 0),
+        ("cache_miss_total", r#"reason="cache_miss""#, 0),
+    ] {
+        let name = format!("flags_flag_definitions_{name}{{{labels}}}");
+        assert_eq!(counters.count(&name), Some(count), "{name}");
+    }
 }

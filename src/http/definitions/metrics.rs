@@ -63,7 +63,11 @@ impl Metrics {
             Principal::TeamSecret { .. } | Principal::ProjectSecret(_) => self.secrets.increment(1),
             Principal::Personal(_) => self.personal_keys.increment(1),
         }
-        if self.requests.peek_with(&team_id, |_, counter| counter.increment(1)).is_none() {
+        if self
+            .requests
+            .peek_with(&team_id, |_, counter| counter.increment(1))
+            .is_none()
+        {
             self.first_of(team_id);
         }
     }

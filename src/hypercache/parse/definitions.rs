@@ -69,14 +69,22 @@ mod tests {
             (r#"{"key": "survey-a", "active": true}"#, false),
             (r#"{"key": "s\u0075rvey-a", "active": true}, {"key": "b"}"#, false),
         ] {
-            assert_eq!(parse(&flags(list)), Ok(ParsedDefinitions::Flags { counts }), "{list}");
+            assert_eq!(
+                parse(&flags(list)),
+                Ok(ParsedDefinitions::Flags { counts }),
+                "{list}"
+            );
         }
         assert_eq!(parse(" null "), Ok(ParsedDefinitions::Nothing));
     }
 
     #[test]
     fn what_sdks_cannot_read_is_refused() {
-        let deep = format!(r#"{{"flags": [], "cohorts": {}{}}}"#, "[".repeat(300), "]".repeat(300));
+        let deep = format!(
+            r#"{{"flags": [], "cohorts": {}{}}}"#,
+            "[".repeat(300),
+            "]".repeat(300)
+        );
         for text in [
             "",
             "{}",

@@ -54,7 +54,10 @@ impl Rebuilds {
         let now = Instant::now();
         {
             let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-            if asked.get(&team_id).is_some_and(|at| now.duration_since(*at) < PAUSE) {
+            if asked
+                .get(&team_id)
+                .is_some_and(|at| now.duration_since(*at) < PAUSE)
+            {
                 return;
             }
             if asked.len() >= TEAMS_MAX {

@@ -29,7 +29,10 @@ impl TieredSource {
         let key = EntryKey::Team(token.into());
         let parse = |text: &str| parse_identity(text, token);
         let Some(Part {
-            payload, tag, tracked, ..
+            payload,
+            tag,
+            tracked,
+            ..
         }) = self.team(token, &key, known.map(FeedTeam::tag), parse).await?
         else {
             return Ok(Found::Nothing);
@@ -80,7 +83,9 @@ impl TieredSource {
             }
             Err(miss) => return Err(missed(&miss)),
         };
-        let mut payload = payload(below, None, None).await.map_err(LoadError::CacheUnreadable)?;
+        let mut payload = payload(below, None, None)
+            .await
+            .map_err(LoadError::CacheUnreadable)?;
         let validity = if is_absent {
             Validity {
                 epochs,
@@ -130,10 +135,7 @@ async fn payload(hit: Hit, etag: Option<ETag>, held: Option<&Payload>) -> Result
         Content::Unchanged => match held {
             // An ETag is only given with a text of its own.
             Some(held) if held.body.as_ref() == EMPTY => Ok(held.clone()),
-            Some(held) => Ok(Payload {
-                etag,
-                ..held.clone()
-            }),
+            Some(held) => Ok(Payload { etag, ..held.clone() }),
             None => Err("unchanged, but nothing was known".to_owned()),
         },
         Content::Text(text) => {

@@ -15,7 +15,8 @@ use crate::hypercache::{BoxFuture, DatabaseError};
 const TEAM_BY_SECRET: &str = "SELECT id, api_token, secret_api_token, secret_api_token_backup
     FROM posthog_team WHERE ?1 IN (secret_api_token, secret_api_token_backup) LIMIT 1";
 
-const PERSONAL_KEY: &str = "SELECT k.id, k.user_id, u.is_active, k.scopes, k.scoped_teams, k.scoped_organizations,
+const PERSONAL_KEY: &str =
+    "SELECT k.id, k.user_id, u.is_active, k.scopes, k.scoped_teams, k.scoped_organizations,
            (SELECT json_group_array(m.organization_id) FROM posthog_organizationmembership m
             WHERE m.user_id = k.user_id)
     FROM posthog_personalapikey k JOIN posthog_user u ON u.id = k.user_id

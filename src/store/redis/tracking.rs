@@ -153,11 +153,7 @@ enum Standing {
 }
 
 impl Session {
-    async fn open(
-        url: &ServerUrl,
-        settings: TrackingSettings,
-        heard: &Heard,
-    ) -> Result<Self, RedisError> {
+    async fn open(url: &ServerUrl, settings: TrackingSettings, heard: &Heard) -> Result<Self, RedisError> {
         let signals = Arc::new(Signals::default());
         let config = AsyncConnectionConfig::new()
             .set_response_timeout(Some(settings.reply_limit()))
@@ -280,8 +276,12 @@ fn receive(push: &PushInfo, signals: &Signals, heard: &Heard) {
             Some(Value::Array(keys)) => {
                 for key in keys {
                     let Value::BulkString(key) = key else { continue };
-                    let Ok(key) = std::str::from_utf8(key) else { continue };
-                    if let (Some(hash), Some(credentials)) = (key.strip_prefix(AUTH_PREFIX), &heard.credentials) {
+                    let Ok(key) = std::str::from_utf8(key) else {
+                        continue;
+                    };
+                    if let (Some(hash), Some(credentials)) =
+                        (key.strip_prefix(AUTH_PREFIX), &heard.credentials)
+                    {
                         credentials.revoke(hash);
                     } else if let Some(key) = EntryKey::parse_redis(key) {
                         // Keys of other caches share the prefix.
