@@ -17,6 +17,10 @@ use crate::hypercache::DatabaseError;
 /// Refreshes of known credentials at one time; beyond it they run out, and are looked up as new ones.
 const REFRESHES_MAX: usize = 32;
 
+/// Look-ups that ask stores at one time; others wait for their turn. Fewer than a pool has connections, so that a flood of
+/// made-up credentials leaves some to everything else.
+const ASKING_MAX: usize = 6;
+
 /// Hashes of the older kind computed at one time.
 const LEGACY_MAX: usize = 2;
 
@@ -37,7 +41,7 @@ const USE_RETRY: Duration = Duration::from_secs(60);
 pub struct AuthSettings {
     /// How long a credential is remembered; [`CREDENTIAL_TTL_MAX`] at most.
     pub ttl: Duration,
-    /// Look-ups of credentials that are not known, at one time.
+    /// Look-ups of credentials that are not known, those that wait for their turn among them.
     pub lookups_max: usize,
     /// `PERSONAL_API_KEY_LEGACY_HASHES`.
     pub legacy_hashes: bool,
@@ -64,6 +68,7 @@ pub struct Authenticator {
     flying: Mutex<HashMap<[u8; 32], watch::Receiver<Landed>>>,
     lookups: Arc<Semaphore>,
     refreshes: Arc<Semaphore>,
+    asking: Semaphore,
     legacy: Arc<Semaphore>,
     uses: Arc<Semaphore>,
 }
@@ -81,6 +86,7 @@ impl Authenticator {
             flying: Mutex::default(),
             lookups: Arc::new(Semaphore::new(settings.lookups_max.min(Semaphore::MAX_PERMITS))),
             refreshes: Arc::new(Semaphore::new(REFRESHES_MAX)),
+            asking: Semaphore::new(ASKING_MAX),
             legacy: Arc::new(Semaphore::new(LEGACY_MAX)),
             uses: Arc::new(Semaphore::new(USES_MAX)),
             settings,
@@ -218,6 +224,8 @@ impl Authenticator {
     }
 
     async fn ask(&self, value: &str, hash: &str, is_secret: bool) -> Result<Option<Principal>, AuthError> {
+        // Never closed; without a turn it would only be one more.
+        let _turn = self.asking.acquire().await;
         if let Some(shared) = &self.stores.shared
             && let Some(principal) = shared.get(hash).await.as_deref().and_then(shared::parse)
         {

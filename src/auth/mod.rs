@@ -12,6 +12,7 @@ mod port;
 mod principal;
 mod shared;
 
+pub use crate::hypercache::DatabaseError;
 pub use authenticator::{AuthSettings, AuthStores, Authenticator};
 pub use bearer::Credential;
 pub use cache::{CREDENTIAL_TTL_MAX, CredentialCache, KnownCredential};

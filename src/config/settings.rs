@@ -248,8 +248,8 @@ settings! {
             "count and log instead of refusing";
         auth_token_ttl: Duration = "AUTH_TOKEN_CACHE_TTL_SECONDS", "300", seconds(0, 86400),
             "seconds for which a checked credential is remembered, 60 at most: as long a revoked one may go on working";
-        auth_lookups_max: usize = "AUTH_LOOKUP_CONCURRENCY", "32", between(1, 10_000),
-            "lookups of never-seen credentials at once; more: 503";
+        auth_lookups_max: usize = "AUTH_LOOKUP_CONCURRENCY", "256", between(1, 10_000),
+            "lookups of never-seen credentials at once, waiting ones among them; more: 503";
         feed_capacity_bytes: usize = "FLAG_DEFINITIONS_FEED_CAPACITY_BYTES", "134217728", between(0, 1_099_511_627_776),
             "bytes of definitions for SDKs in memory";
         self_heal: bool = "FLAG_DEFINITIONS_SELF_HEAL_ENABLED", "true", boolean,

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use tokio::time::timeout;
 
 use super::value::{self, Compression, DECOMPRESSED_BYTES_MAX, Stored, ValueError};
-use super::{EntryCache, EntryKey, ObjectStore, StoredPair, TierError};
+use super::{EntryCache, EntryKey, ObjectStore, TierError};
 use repair::Repairs;
 
 /// Bounds of one reader.
@@ -211,38 +211,35 @@ impl HyperCacheReader {
         self.etag(&stored)
     }
 
-    /// The entry with the ETag that belongs to it: none beside a payload from the second tier (2.6).
+    /// The entry of the first tier alone, with the ETag that belongs to it (2.6).
     ///
     /// # Errors
-    /// As [`Self::read`].
+    /// Why it has none; [`Self::read_below`] is the step after that.
     pub async fn read_with_etag(
         &self,
         key: &EntryKey,
         known: Option<u64>,
-    ) -> Result<(Hit, Option<String>), Miss> {
-        let (pair, failure) = match timeout(self.limits.cache, self.cache.get_both(key)).await {
-            Err(_) => (StoredPair::default(), Some(TierError::Timeout)),
-            Ok(Err(error)) => (StoredPair::default(), Some(error)),
-            Ok(Ok(pair)) => (pair, None),
+    ) -> Result<(Hit, Option<String>), RedisFailure> {
+        let pair = match timeout(self.limits.cache, self.cache.get_both(key)).await {
+            Err(_) => return Err(RedisFailure::Tier(TierError::Timeout)),
+            Ok(pair) => pair.map_err(RedisFailure::Tier)?,
         };
-        let hit = match failure {
-            Some(error) => Err(RedisFailure::Tier(error)),
-            None => self.stored(pair.payload, known),
-        };
-        let redis = match hit {
-            Ok(hit) => return Ok((hit, pair.etag.and_then(|stored| self.etag(&stored)))),
-            Err(failure) => failure,
-        };
-        match self.read_objects(key, known, &redis).await {
-            Ok((content, tag)) => Ok((
-                Hit {
-                    content,
-                    source: Source::S3,
-                    tag,
-                    redis: Some(redis),
-                },
-                None,
-            )),
+        let hit = self.stored(pair.payload, known)?;
+        Ok((hit, pair.etag.and_then(|stored| self.etag(&stored))))
+    }
+
+    /// The entry from the second tier, after the first failed in this way.
+    ///
+    /// # Errors
+    /// When the second tier has no value in time.
+    pub async fn read_below(&self, key: &EntryKey, redis: RedisFailure) -> Result<Hit, Miss> {
+        match self.read_objects(key, None, &redis).await {
+            Ok((content, tag)) => Ok(Hit {
+                content,
+                source: Source::S3,
+                tag,
+                redis: Some(redis),
+            }),
             Err(objects) => Err(Miss { redis, objects }),
         }
     }

@@ -7,6 +7,7 @@ mod rebuild;
 mod source;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 
@@ -14,8 +15,8 @@ use super::map::{SnapshotMap, SnapshotSettings};
 use super::port::{BoxFuture, Changed, Changes, Found, Held, HeldSource, LoadError};
 use super::push::PushClock;
 use crate::hypercache::parse::TeamIdentity;
-use crate::hypercache::reader::Source;
 
+pub use crate::hypercache::reader::Source;
 pub use rebuild::{RebuildQueue, Rebuilds};
 use source::PayloadSource;
 
@@ -24,6 +25,10 @@ const IDENTITIES_BYTES_MAX: usize = 16 << 20;
 
 /// Bytes of a map's entry besides what its value points at.
 const OVERHEAD_BYTES: usize = 256;
+
+/// How long definitions are held through an outage of the first tier before the second is asked: the default hard limit of
+/// their age.
+const KEPT_MS: u64 = 30_000;
 
 /// A team that is held.
 #[derive(Debug)]
@@ -66,6 +71,28 @@ pub struct Feed {
     pub team_id: i32,
     /// `None`: no tier has the entry, and each of them said so.
     pub payload: Option<Payload>,
+    /// When a tier last said so, milliseconds of the clock.
+    confirmed_ms: AtomicU64,
+}
+
+impl Feed {
+    pub(super) fn new(team_id: i32, payload: Option<Payload>, confirmed_ms: u64) -> Self {
+        Self {
+            team_id,
+            payload,
+            confirmed_ms: AtomicU64::new(confirmed_ms),
+        }
+    }
+
+    /// It was found to be current.
+    pub(super) fn confirm(&self, now_ms: u64) {
+        self.confirmed_ms.store(now_ms, Ordering::Relaxed);
+    }
+
+    /// Whether it is young enough to be kept while the first tier, which it came from, gives no answer.
+    pub(super) fn is_kept(&self, now_ms: u64) -> bool {
+        now_ms < self.confirmed_ms.load(Ordering::Relaxed) + KEPT_MS
+    }
 }
 
 /// Definitions as they are passed on.

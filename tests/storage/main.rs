@@ -5,6 +5,8 @@
 
 mod config;
 mod connected;
+mod credentials;
+mod definitions;
 mod embedded;
 mod entries;
 mod inputs;

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use feature_flags::http::Clock;
 use feature_flags::hypercache::etag;
-use feature_flags::quota::{Resource, TokenSet};
 use feature_flags::store::embedded::EmbeddedStore;
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use crate::client::{Answer, Client};
+use crate::counters::Counters;
 use crate::harness::Harness;
 
 const TOKEN: &str = "phc_definitions";
@@ -405,15 +405,27 @@ fn d9_over_the_limit_of_the_team() {
 
 #[test]
 fn d10_over_quota_is_402_before_the_etag_is_compared() {
-    let server = start(&[]);
+    let store = store();
+    let mut document = documents()["projects"][0].clone();
+    let unlimited = document.clone();
+    document["quota_limited"] = json!(["feature_flags"]);
+    store.import(document.to_string().as_bytes()).unwrap();
+    let variables = [
+        ("BILLING_LIMITER_CACHE_TTL_SECS", "1"),
+        ("FLAG_DEFINITIONS_DEFAULT_RATE_PER_MINUTE", "100000000"),
+        ("FLAG_DEFINITIONS_CONDITIONAL_RATE_PER_MINUTE", "100000000"),
+    ];
+    let server = Harness::serving(&variables, Arc::clone(&store), Clock::System);
     let mut client = server.client();
-    let known = get(&mut client, TOKEN, SECRET, &[]);
-    let known = format!("if-none-match: {}", known.header("etag").unwrap());
-    let limit = |tokens: &[&str]| {
-        let tokens = TokenSet::from_iter(tokens.iter().map(|token| (*token).into()));
-        server.app.quota.limits.replace(Resource::FeatureFlags, tokens);
+    let known = {
+        let other = start(&[]);
+        let answer = get(&mut other.client(), TOKEN, SECRET, &[]);
+        format!("if-none-match: {}", answer.header("etag").unwrap())
     };
-    limit(&[TOKEN]);
+    // Nobody is limited before the limits have been read.
+    while get(&mut client, TOKEN, SECRET, &[]).status == 200 {
+        std::thread::yield_now();
+    }
     for headers in [&[][..], &[known.as_str()]] {
         is(
             &get(&mut client, TOKEN, SECRET, headers),
@@ -423,8 +435,13 @@ fn d10_over_quota_is_402_before_the_etag_is_compared() {
     }
     is(&get(&mut client, TOKEN, "phs_nobody", &[]), 401, SECRET_INVALID);
     assert_eq!(get(&mut client, OTHER_TOKEN, "phs_other", &[]).status, 200);
-    limit(&[]);
-    assert_eq!(get(&mut client, TOKEN, SECRET, &[]).status, 200);
+    store.import(unlimited.to_string().as_bytes()).unwrap();
+    let mut status = 402;
+    while status == 402 {
+        status = get(&mut client, TOKEN, SECRET, &[&known]).status;
+        std::thread::yield_now();
+    }
+    assert_eq!(status, 304);
 }
 
 #[test]
@@ -467,26 +484,37 @@ fn d13_the_alias_and_both_forms_of_the_path_are_the_same() {
 fn h11_only_full_answers_with_a_flag_that_is_billed_count() {
     let mut server = start(&[]);
     let mut client = server.client();
+    let agent = "user-agent: posthog-python/7.91.1";
     // Its one flag is a survey's.
-    assert_eq!(get(&mut client, OTHER_TOKEN, "phs_other", &[]).status, 200);
-    is(&get(&mut client, TOKEN, "phs_nobody", &[]), 401, SECRET_INVALID);
-    let etag = {
-        let other = start(&[]);
-        let answer = get(&mut other.client(), TOKEN, SECRET, &[]);
-        answer.header("etag").unwrap().to_owned()
-    };
-    let known = format!("if-none-match: {etag}");
-    assert_eq!(get(&mut client, TOKEN, SECRET, &[&known]).status, 304);
-    assert_eq!(get(&mut client, TOKEN, SECRET, &[]).status, 200);
-    server.write_usage();
-    let counts = server.store.usage_counts().unwrap().into_iter();
-    assert_eq!(
-        counts.map(|count| (count.key, count.count)).collect::<Vec<_>>(),
-        [
-            ("posthog:local_evaluation_requests:7".to_owned(), 1),
-            ("posthog:local_evaluation_requests:sdk:7:other".to_owned(), 1),
-        ]
+    assert_eq!(get(&mut client, OTHER_TOKEN, "phs_other", &[agent]).status, 200);
+    is(
+        &get(&mut client, TOKEN, "phs_nobody", &[agent]),
+        401,
+        SECRET_INVALID,
     );
+    let full = get(&mut client, TOKEN, SECRET, &[agent]);
+    assert_eq!(full.status, 200);
+    assert_eq!(
+        get(&mut client, TOKEN, "phx_reads", &[agent, "if-none-match: *"]).status,
+        200
+    );
+    let known = format!("if-none-match: {}", full.header("etag").unwrap());
+    for _ in 0..3 {
+        assert_eq!(get(&mut client, TOKEN, SECRET, &[agent, &known]).status, 304);
+    }
+    server.write_usage();
+    let mut counted = std::collections::BTreeMap::new();
+    for stored in server.store.usage_counts().unwrap() {
+        *counted.entry(stored.key).or_insert(0) += stored.count;
+    }
+    let expected = [
+        ("posthog:local_evaluation_requests:7".to_owned(), 2),
+        (
+            "posthog:local_evaluation_requests:sdk:7:posthog-python".to_owned(),
+            2,
+        ),
+    ];
+    assert_eq!(counted, expected.into());
 }
 
 #[test]
@@ -525,7 +553,9 @@ fn the_use_of_a_personal_key_is_noted_once() {
 #[test]
 fn an_import_changes_what_is_served_and_its_etag() {
     let store = store();
-    let server = Harness::serving(&[], Arc::clone(&store), Clock::System);
+    // Asked as often as the test likes.
+    let variables = [("FLAG_DEFINITIONS_CONDITIONAL_RATE_PER_MINUTE", "100000000")];
+    let server = Harness::serving(&variables, Arc::clone(&store), Clock::System);
     let mut client = server.client();
     let before = get(&mut client, TOKEN, SECRET, &[]);
     let mut document = documents()["projects"][0].clone();
@@ -545,4 +575,38 @@ fn an_import_changes_what_is_served_and_its_etag() {
         after.header("etag").unwrap(),
         format!("W/\"{}\"", etag(after.text()))
     );
+}
+
+#[test]
+fn requests_are_counted_by_what_became_of_them() {
+    let counters = Counters::default();
+    let variables = [("TEAM_IDS_TO_TRACK", "none")];
+    let server = metrics::with_local_recorder(&counters, || start(&variables));
+    let mut client = server.client();
+    let full = get(&mut client, TOKEN, SECRET, &[]);
+    let known = format!("if-none-match: {}", full.header("etag").unwrap());
+    for (credential, headers, status) in [
+        ("phx_reads", &[][..], 200),
+        ("phx_reads", &[known.as_str()], 304),
+        (SECRET, &["if-none-match: \"old\""], 200),
+        ("phs_nobody", &[], 401),
+        ("phx_persons", &[], 403),
+    ] {
+        assert_eq!(get(&mut client, TOKEN, credential, headers).status, status);
+    }
+    for (name, labels, count) in [
+        ("auth_total", r#"method="secret_api_key""#, 2),
+        ("auth_total", r#"method="personal_api_key""#, 2),
+        ("requests_total", r#"key="unknown""#, 4),
+        ("etag_total", r#"result="none""#, 2),
+        ("etag_total", r#"result="hit""#, 1),
+        ("etag_total", r#"result="miss""#, 1),
+        ("etag_total", r#"result="redis_missing""#, 0),
+        ("cache_hit_total", r#"source="Redis""#, 4),
+        ("cache_hit_total", r#"source="S3""#, 0),
+        ("cache_miss_total", r#"reason="cache_miss""#, 0),
+    ] {
+        let name = format!("flags_flag_definitions_{name}{{{labels}}}");
+        assert_eq!(counters.count(&name), Some(count), "{name}");
+    }
 }

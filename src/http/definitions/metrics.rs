@@ -4,8 +4,7 @@ use metrics::{Counter, counter};
 
 use crate::auth::Principal;
 use crate::config::TeamSet;
-use crate::hypercache::reader::Source;
-use crate::snapshot::feed::Payload;
+use crate::snapshot::feed::{Payload, Source};
 use crate::snapshot::{LoadError, LookupError};
 
 /// Teams with a counter of their own; further ones are counted as `unknown`.

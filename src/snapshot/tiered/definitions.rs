@@ -1,7 +1,7 @@
 //! What `/flags/definitions` needs of the tiers: who a team is, and its entry as it is stored.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -48,105 +48,125 @@ impl TieredSource {
     }
 
     async fn definitions(&self, team_id: i32, known: Option<&Feed>) -> Result<Found<Feed>, LoadError> {
-        let epochs = self.feed.clock().epochs();
-        let known = known.and_then(|known| known.payload.as_ref());
+        let clock = self.feed.clock();
+        let (epochs, now_ms) = (clock.epochs(), clock.milliseconds(Instant::now()));
+        let held = known.and_then(|known| known.payload.as_ref());
         let key = EntryKey::Definitions(team_id);
         let reader = self.tiers.reader();
-        let known_tag = known.map(|known| known.tag);
-        let (hit, etag) = match reader.read_with_etag(&key, known_tag).await {
-            Ok(found) => found,
+        let redis = match reader.read_with_etag(&key, held.map(|held| held.tag)).await {
+            Ok((hit, etag)) => match payload(hit, etag.and_then(|etag| ETag::new(&etag)), held).await {
+                Ok(payload) => {
+                    let validity = Validity {
+                        epochs,
+                        recheck_after: None,
+                    };
+                    return Ok(found(team_id, payload, known, now_ms, validity));
+                }
+                // Not what the entry should hold: the second tier may have a good copy.
+                Err(_) => RedisFailure::Unusable,
+            },
+            Err(failure) => failure,
+        };
+        let is_absent = redis == RedisFailure::Absent;
+        if !is_absent && known.is_some_and(|known| known.payload.is_some() && known.is_kept(now_ms)) {
+            // Better than a copy without an ETag, and all held teams together would be a flood for the second tier.
+            return Err(failed(&redis));
+        }
+        let below = match reader.read_below(&key, redis).await {
+            Ok(hit) => hit,
             Err(miss) if miss.is_definite() => {
                 let validity = Validity {
                     epochs,
                     recheck_after: Some(ABSENT_RECHECK),
                 };
-                let feed = Feed {
-                    team_id,
-                    payload: None,
-                };
-                return Ok(Found::Value(Arc::new(feed), validity));
+                return Ok(Found::Value(Arc::new(Feed::new(team_id, None, now_ms)), validity));
             }
             Err(miss) => return Err(missed(&miss)),
         };
-        let etag = etag.and_then(|etag| ETag::new(&etag));
-        let mut redis = hit.redis.clone();
-        let payload = match self.payload(hit, etag, known).await {
-            Ok(payload) => payload,
-            Err(error) if redis.is_none() => {
-                // Not what the entry should hold: the second tier may have a good copy.
-                redis = Some(RedisFailure::Unusable);
-                let below = reader.read_object(&key, known_tag).await;
-                let below = below.map_err(|_| LoadError::CacheUnreadable(error))?;
-                self.payload(below, None, known)
-                    .await
-                    .map_err(LoadError::CacheUnreadable)?
-            }
-            Err(error) => return Err(LoadError::CacheUnreadable(error)),
-        };
-        let validity = match redis {
-            None => Validity {
-                epochs,
-                recheck_after: None,
-            },
-            Some(RedisFailure::Absent) => Validity {
+        let mut payload = payload(below, None, None)
+            .await
+            .map_err(LoadError::CacheUnreadable)?;
+        let validity = if is_absent {
+            Validity {
                 epochs,
                 recheck_after: Some(LOWER_RECHECK),
-            },
-            Some(_) => Validity::default(),
+            }
+        } else {
+            if let Some(held) = held.filter(|held| held.body == payload.body) {
+                // The very text that the ETag was stored with.
+                payload = held.clone();
+            }
+            Validity::default()
         };
-        if known.is_some_and(|known| known.tag == payload.tag && known.etag == payload.etag) {
-            return Ok(Found::Unchanged(validity));
-        }
-        let payload = Some(payload);
-        Ok(Found::Value(Arc::new(Feed { team_id, payload }), validity))
+        Ok(found(team_id, payload, known, now_ms, validity))
     }
+}
 
-    /// A hit as it is passed on. `Err`: why it cannot be.
-    async fn payload(
-        &self,
-        hit: Hit,
-        etag: Option<ETag>,
-        known: Option<&Payload>,
-    ) -> Result<Payload, String> {
-        let (source, tag) = (hit.source, hit.tag);
-        let empty = || Payload {
-            body: Bytes::from_static(EMPTY),
-            // That of the stored text, if any; not of this one.
-            etag: None,
-            billable: false,
-            source,
-            tag,
-        };
-        match hit.content {
-            Content::Missing => Ok(empty()),
-            Content::Unchanged => match known {
-                // An ETag is only given with a text of its own.
-                Some(known) if known.body.as_ref() == EMPTY => Ok(known.clone()),
-                Some(known) => Ok(Payload {
+fn found(
+    team_id: i32,
+    payload: Payload,
+    known: Option<&Feed>,
+    now_ms: u64,
+    validity: Validity,
+) -> Found<Feed> {
+    if let Some(known) = known
+        && let Some(held) = &known.payload
+        && (held.tag, &held.etag) == (payload.tag, &payload.etag)
+    {
+        known.confirm(now_ms);
+        return Found::Unchanged(validity);
+    }
+    Found::Value(Arc::new(Feed::new(team_id, Some(payload), now_ms)), validity)
+}
+
+/// A hit as it is passed on. `Err`: why it cannot be.
+async fn payload(hit: Hit, etag: Option<ETag>, held: Option<&Payload>) -> Result<Payload, String> {
+    let (source, tag) = (hit.source, hit.tag);
+    let empty = || Payload {
+        body: Bytes::from_static(EMPTY),
+        // That of the stored text, if any; not of this one.
+        etag: None,
+        billable: false,
+        source,
+        tag,
+    };
+    match hit.content {
+        Content::Missing => Ok(empty()),
+        Content::Unchanged => match held {
+            // An ETag is only given with a text of its own.
+            Some(held) if held.body.as_ref() == EMPTY => Ok(held.clone()),
+            Some(held) => Ok(Payload { etag, ..held.clone() }),
+            None => Err("unchanged, but nothing was known".to_owned()),
+        },
+        Content::Text(text) => {
+            // Megabytes: not on a worker that answers requests.
+            let parsed = tokio::task::spawn_blocking(move || {
+                let parsed = parse_definitions(&text, billable_key);
+                (text, parsed)
+            });
+            let (text, parsed) = parsed.await.map_err(|error| error.to_string())?;
+            match parsed.map_err(|error| error.to_string())? {
+                ParsedDefinitions::Nothing => Ok(empty()),
+                ParsedDefinitions::Flags { counts } => Ok(Payload {
+                    body: Bytes::from(text),
                     etag,
-                    ..known.clone()
+                    billable: counts,
+                    source,
+                    tag,
                 }),
-                None => Err("unchanged, but nothing was known".to_owned()),
-            },
-            Content::Text(text) => {
-                // Megabytes: not on a worker that answers requests.
-                let parsed = tokio::task::spawn_blocking(move || {
-                    let parsed = parse_definitions(&text, billable_key);
-                    (text, parsed)
-                });
-                let (text, parsed) = parsed.await.map_err(|error| error.to_string())?;
-                match parsed.map_err(|error| error.to_string())? {
-                    ParsedDefinitions::Nothing => Ok(empty()),
-                    ParsedDefinitions::Flags { counts } => Ok(Payload {
-                        body: Bytes::from(text),
-                        etag,
-                        billable: counts,
-                        source,
-                        tag,
-                    }),
-                }
             }
         }
+    }
+}
+
+/// The first tier gave no answer, or one that cannot be read, and the second is not asked.
+fn failed(redis: &RedisFailure) -> LoadError {
+    match redis {
+        RedisFailure::Tier(TierError::Timeout) => LoadError::Timeout,
+        RedisFailure::Corrupt(error) => LoadError::CacheUnreadable(error.to_string()),
+        RedisFailure::Unusable => LoadError::CacheUnreadable("not this entry".to_owned()),
+        RedisFailure::Absent => LoadError::NotCached,
+        RedisFailure::Tier(error) => LoadError::Unavailable(error.to_string()),
     }
 }
 
