@@ -1,10 +1,11 @@
 //! The whole request pipeline in process, for counting instructions: decode, select, plan, evaluate, encode.
 //!
 //! ```text
-//! pipeline_once FLAGS ITERATIONS
+//! pipeline_once FLAGS ITERATIONS [LEVEL]
 //! ```
 //!
-//! Uses `loadtest/workloads/flags-FLAGS.json` and another person for every iteration.
+//! LEVEL pins how hashes are computed (`portable`, `avx2`, `avx512`), so that counts do not depend on what the
+//! processor has besides. Uses `loadtest/workloads/flags-FLAGS.json` and another person for every iteration.
 
 #[path = "../benches/support/workload.rs"]
 #[allow(dead_code, reason = "shared with benches and tests")]
@@ -12,15 +13,25 @@ mod workload;
 
 use std::error::Error;
 
+use feature_flags::engine::Level;
+
 /// Different persons.
 const BODIES: usize = 2_000;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
-    let mut argument = || arguments.next().ok_or("usage: pipeline_once FLAGS ITERATIONS");
+    let mut argument = || {
+        arguments
+            .next()
+            .ok_or("usage: pipeline_once FLAGS ITERATIONS [LEVEL]")
+    };
     let (flags, iterations): (usize, usize) = (argument()?.parse()?, argument()?.parse()?);
+    let level = argument().ok();
     let snapshot = workload::snapshot(flags)?;
     let mut pipeline = workload::Pipeline::new(&snapshot, None);
+    if let Some(name) = level {
+        pipeline.pin(Level::named(&name).ok_or("this processor has no such level")?);
+    }
     // Made whatever the number of iterations, so that a difference of two runs leaves it out.
     let bodies: Vec<String> = (0..BODIES).map(workload::body).collect();
     let mut answered = 0;
