@@ -12,6 +12,7 @@ use super::bitset::BitSet;
 use super::bucket::{Bucket, Rollout};
 use super::cohort::Cohorts;
 use super::graph::{Graph, Precomputed, Resolution};
+use super::lanes::Prefixes;
 use super::location::location_slots;
 use super::matcher::Matcher;
 use super::outcome::{FlagIndex, Reason, VariantIndex};
@@ -84,6 +85,7 @@ pub fn compile(project: &RawProject) -> CompiledProject {
         conditions,
         filters,
         cohort_filters,
+        prefixes,
         broken,
         ..
     } = compiler;
@@ -98,6 +100,7 @@ pub fn compile(project: &RawProject) -> CompiledProject {
             .collect(),
         filterable: filterable(&flags),
         flags: compiled,
+        prefixes,
         conditions,
         filters,
         cohort_filters,
@@ -359,6 +362,7 @@ struct Compiler<'p> {
     conditions: Vec<Condition>,
     filters: Vec<Filter>,
     cohort_filters: Vec<CohortFilter>,
+    prefixes: Prefixes,
     broken: Vec<CompileWarning>,
 }
 
@@ -382,6 +386,7 @@ impl<'p> Compiler<'p> {
             conditions: Vec::new(),
             filters: Vec::new(),
             cohort_filters: Vec::new(),
+            prefixes: Prefixes::default(),
             broken: Vec::new(),
         }
     }
@@ -458,7 +463,7 @@ impl<'p> Compiler<'p> {
             has_experiment: raw.has_experiment,
             payload: payload("true"),
             variant_payloads: variants.iter().map(|variant| payload(variant)).collect(),
-            hash_prefix: format!("{}.", raw.key).into_bytes().into(),
+            hash_prefix: self.prefixes.add(&raw.key),
             conditions,
             buckets: self.buckets(this, raw),
             variants,
