@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
+use crate::context::geo::GeoProperties;
 use crate::context::{
     ContinuityQuery, FactsQuery, GatherError, JitteredPause, PersonSource, Retries, StoredFacts, TimeoutKind,
     gather_continuity,
@@ -99,13 +100,15 @@ pub enum EvaluationError {
 
 /// What evaluation takes from a request besides its body.
 #[derive(Debug, Clone, Copy)]
-pub struct RequestScope {
+pub struct RequestScope<'a> {
     /// Detected from headers; the body's own runtime wins.
     pub runtime: Option<RequestRuntime>,
     /// `only_evaluate_survey_feature_flags`.
     pub survey_only: bool,
     /// Clock.
     pub now: Instant,
+    /// Where the request comes from, if that is known and some flag looks at it.
+    pub location: Option<&'a GeoProperties<'a>>,
 }
 
 /// Memory that evaluations reuse; the records of the last one are in [`Scratch::results`].
@@ -155,6 +158,10 @@ pub struct EvaluationReport {
     pub parallel_stages: u32,
     /// What had to be gathered.
     pub plan: Plan,
+    /// Whether the request counts as usage: a billed flag was not left out.
+    pub billable: bool,
+    /// The request's own properties say something else than [`RequestScope::location`].
+    pub location_differs: bool,
 }
 
 /// Evaluates a request that needs nothing stored and no turn on the pool, which is most of them: without an
@@ -162,7 +169,7 @@ pub struct EvaluationReport {
 pub fn evaluate_now(
     project: &CompiledProject,
     request: &FlagRequest<'_>,
-    scope: &RequestScope,
+    scope: &RequestScope<'_>,
     settings: &EvaluationSettings,
     scratch: &mut Scratch,
 ) -> Option<EvaluationReport> {
@@ -181,6 +188,7 @@ pub fn evaluate_now(
     if selection.order().is_empty() {
         return Some(EvaluationReport {
             errors: selection.has_cycle(),
+            billable: selection.is_billable(),
             ..EvaluationReport::default()
         });
     }
@@ -188,6 +196,7 @@ pub fn evaluate_now(
     let mut filled = Slots::new(std::mem::take(slots), project.properties());
     let mut keys: Vec<GroupKey<'_>> = recycle(std::mem::take(group_keys));
     fill(project, request, distinct_id, &mut filled, &mut keys, text);
+    let location_differs = fill_location(project, scope, &mut filled);
     let plan = project.plan(selection, &filled, &keys, settings.continuity_lookups);
     let ready = plan == Plan::default() && settings.pool_for(selection).is_none();
     let report = ready.then(|| {
@@ -215,6 +224,8 @@ pub fn evaluate_now(
             errors: summary.errors,
             parallel_stages: 0,
             plan,
+            billable: selection.is_billable(),
+            location_differs,
         }
     });
     *slots = filled.recycle();
@@ -222,7 +233,7 @@ pub fn evaluate_now(
     report
 }
 
-fn selection_query<'a>(request: &FlagRequest<'a>, scope: &RequestScope) -> SelectionQuery<'a> {
+fn selection_query<'a>(request: &FlagRequest<'a>, scope: &RequestScope<'_>) -> SelectionQuery<'a> {
     SelectionQuery {
         runtime: request.evaluation_runtime.or(scope.runtime),
         contexts: request.evaluation_contexts,
@@ -245,7 +256,7 @@ pub async fn evaluate(
     project: &CompiledProject,
     team_id: i32,
     request: &FlagRequest<'_>,
-    scope: &RequestScope,
+    scope: &RequestScope<'_>,
     source: &dyn PersonSource,
     settings: &EvaluationSettings,
     scratch: &mut Scratch,
@@ -265,6 +276,7 @@ pub async fn evaluate(
     if selection.order().is_empty() {
         return Ok(EvaluationReport {
             errors: selection.has_cycle(),
+            billable: selection.is_billable(),
             ..EvaluationReport::default()
         });
     }
@@ -278,6 +290,7 @@ pub async fn evaluate(
     let mut filled = Slots::new(std::mem::take(slots), project.properties());
     let mut keys: Vec<GroupKey<'_>> = recycle(std::mem::take(group_keys));
     fill(project, request, distinct_id, &mut filled, &mut keys, text);
+    let location_differs = fill_location(project, scope, &mut filled);
 
     let wanted = project.plan(selection, &filled, &keys, settings.continuity_lookups);
     let mut deadline = PersonsDeadline::new(settings.persons_deadline);
@@ -375,6 +388,8 @@ pub async fn evaluate(
         errors: summary.errors || facts_failure.is_some(),
         parallel_stages: summary.parallel_stages,
         plan: wanted,
+        billable: selection.is_billable(),
+        location_differs,
     })
 }
 
@@ -435,6 +450,26 @@ fn fill<'a>(
         }
         keys.push(key.map_or(GroupKey::None, |key| GroupKey::from_value(key, text)));
     }
+}
+
+/// The location into slots that the request left absent or null; what it sent wins (`evaluation.md` D15). `true`: it sent
+/// something else. Before the plan, because a location in place makes a stored person unnecessary.
+fn fill_location<'a>(project: &CompiledProject, scope: &RequestScope<'a>, slots: &mut Slots<'a>) -> bool {
+    let (Some(wanted), Some(location)) = (project.location(), scope.location) else {
+        return false;
+    };
+    let mut differs = false;
+    for (slot, text) in wanted.iter().zip(location.values()) {
+        let (Some(slot), Some(text)) = (*slot, text) else {
+            continue;
+        };
+        let looked_up = PropertyValue::Str(text);
+        match slots.get(slot) {
+            None | Some(PropertyValue::Null) => slots.set(slot, looked_up),
+            Some(sent) => differs |= sent != looked_up,
+        }
+    }
+    differs
 }
 
 /// Stored facts as tapes that slots can borrow from.

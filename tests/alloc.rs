@@ -6,15 +6,21 @@
 #[allow(dead_code, reason = "shared with benches and examples")]
 mod workload;
 
+#[path = "support/geoip.rs"]
+mod mmdb;
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use feature_flags::config::Config;
-use feature_flags::evaluation::Scratch;
-use feature_flags::http::{AppState, Stores, handle};
+use feature_flags::context::geo::GeoLookup;
+use feature_flags::engine::FlagValue;
+use feature_flags::evaluation::{Scratch, evaluate_now};
+use feature_flags::http::{AppState, DefinitionsStores, Stores, handle};
 use feature_flags::snapshot::{BoxFuture, ProjectSnapshot};
 use feature_flags::store::embedded::{EmbeddedCookieless, EmbeddedStore};
+use feature_flags::store::geoip::GeoDatabase;
 use feature_flags::wire::query::Compression;
 use feature_flags::wire::response::Shape;
 use feature_flags::wire::scratch::DecodeScratch;
@@ -212,50 +218,133 @@ fn a_warm_worker_allocates_nothing_between_decode_and_encode() {
         [0; 3],
         "every operator"
     );
-    whole_requests();
+    locations();
+    whole_requests(&[]);
+    // A known key costs no allocation.
+    whole_requests(&[
+        ("FLAGS_IP_RATE_LIMIT_ENABLED", "true"),
+        ("FLAGS_IP_RATE_LIMIT_LOG_ONLY", "false"),
+        ("FLAGS_RATE_LIMIT_ENABLED", "true"),
+        ("FLAGS_RATE_LIMIT_LOG_ONLY", "false"),
+    ]);
     // The counter works: an allocation is seen.
     assert_eq!(allocations(|| drop(std::hint::black_box(Box::new(7)))), 1);
 }
 
+/// A location is looked up and used without an allocation, and makes a stored person unnecessary.
+fn locations() {
+    let filter =
+        |key: &str, value: &str| json!({"key": key, "type": "person", "operator": "exact", "value": value});
+    let project = json!({ "flags": [
+        { "id": 1, "key": "france", "active": true, "filters": { "groups": [
+            { "properties": [filter("$geoip_country_code", "FR"), filter("$geoip_city_name", "Paris")] }] } },
+    ] });
+    let snapshot = ProjectSnapshot::build(&workload::project(&project).expect("the flag parses"));
+    let writer =
+        mmdb::MmdbWriter::city(6, 28).network("81.2.69.0/24", mmdb::full_record("FR", "Paris", "75001"));
+    let database = GeoDatabase::from_bytes(writer.bytes()).expect("a database");
+    let geo = GeoLookup::new(Arc::new(database));
+    let settings = workload::settings(None);
+    let mut memory = DecodeScratch::new();
+    let mut evaluation = Scratch::default();
+    let body = br#"{"token": "phc_x", "distinct_id": "user-1"}"#;
+    let decoded = decode(&mut memory, body, workload::JSON, &mut Kludges::default()).ok();
+    let decoded = decoded.expect("the body is a request");
+    let mut on = |address: [u8; 4]| {
+        let mut report = None;
+        let taken = allocations(|| {
+            let location = geo.locate(address.into());
+            let scope = workload::scope(Some(&location));
+            let request = decoded.request();
+            report = evaluate_now(&snapshot.project, &request, &scope, &settings, &mut evaluation);
+        });
+        let decided = report.map(|_| evaluation.results()[0].value == FlagValue::On);
+        (decided, taken)
+    };
+    on([81, 2, 69, 160]);
+    assert_eq!(on([81, 2, 69, 161]), (Some(true), 0));
+    // Elsewhere is nowhere: the stored person has to be asked.
+    assert_eq!(on([8, 8, 8, 8]), (None, 0));
+}
+
 /// Allocations of whole requests through the HTTP handler, hyper's own parsing and writing apart.
-fn whole_requests() {
+fn whole_requests(variables: &[(&'static str, &'static str)]) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .expect("a runtime");
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/loadtest/workloads/flags-50.json");
     let store = Arc::new(EmbeddedStore::temporary().expect("a temporary store"));
-    store
-        .import(&std::fs::read(path).expect("the workload is there"))
-        .expect("it imports");
-    let config = Config::read(&std::collections::HashMap::<&str, &str>::new()).expect("defaults are valid");
+    let document = std::fs::read(path).expect("the workload is there");
+    let mut document: Value = serde_json::from_slice(&document).expect("JSON");
+    document["config"] = serde_json::from_str(include_str!("hypercache/config.json")).expect("JSON");
+    let domains = ["https://a.example", "https://*.shop.example", "https://b.example"];
+    document["config"]["sessionRecording"]["domains"] = json!(domains);
+    store.import(document.to_string().as_bytes()).expect("it imports");
+    let variables: std::collections::HashMap<&str, &str> = variables.iter().copied().collect();
+    let config = Config::read(&variables).expect("the settings are valid");
+    let projects = store.project_source(&feature_flags::snapshot::TieredSettings::default());
     let state = AppState::new(
         &config,
         Stores {
-            projects: store.project_source(&feature_flags::snapshot::TieredSettings::default()) as _,
+            definitions: DefinitionsStores {
+                source: Arc::clone(&projects) as _,
+                rebuilds: None,
+                auth: store.auth(false),
+            },
+            projects: projects as _,
             persons: store,
             cookieless: Arc::new(EmbeddedCookieless::default()),
+            geo: None,
             retries: Arc::default(),
             check: Box::new(|| -> BoxFuture<'static, Result<(), String>> { Box::pin(async { Ok(()) }) }),
         },
     );
+    let plain = whole_request_counts(&runtime, &state, "/flags/?v=2", "https://shop.example");
+    let most = plain.iter().max().copied().unwrap_or_default();
+    println!("allocations of a whole request, from headers read to answer ready: {most}");
+    // The answer's buffer and its shared handle, the headers' two tables, and what a larger answer than the
+    // last one grows by.
+    assert!(most <= 8, "{plain:?}");
+    // Config fields are copied: they cost none, wherever the page is from.
+    for (path, origin) in [
+        ("/flags/?v=2&config=true", "https://eu.shop.example"),
+        ("/flags/?v=2&config=true", "https://shop.example"),
+        ("/flags/?v=2&config=true", "null"),
+    ] {
+        let counts = whole_request_counts(&runtime, &state, path, origin);
+        assert_eq!(
+            counts.iter().min(),
+            plain.iter().min(),
+            "{path} {origin}: {counts:?}"
+        );
+        assert!(
+            counts.iter().max() <= plain.iter().max(),
+            "{path} {origin}: {counts:?}"
+        );
+    }
+}
+
+/// Of each of a hundred warm requests.
+fn whole_request_counts(
+    runtime: &tokio::runtime::Runtime,
+    state: &AppState,
+    path: &str,
+    origin: &str,
+) -> Vec<u64> {
     let mut counts = Vec::new();
     for number in 0..200 {
         let body = workload::body(number).replace("phc_workload", "phc_workload_50");
-        let request = hyper::Request::post("/flags/?v=2")
+        let request = hyper::Request::post(path)
+            .header("origin", origin)
             .header("content-type", "application/json")
             .header("user-agent", "posthog-python/7.91.1")
             .body(http_body_util::Full::new(bytes::Bytes::from(body)))
             .expect("a request");
         let before = TAKEN.load(Ordering::Relaxed);
-        let answer = runtime.block_on(handle(&state, std::net::Ipv4Addr::LOCALHOST.into(), request));
+        let answer = runtime.block_on(handle(state, std::net::Ipv4Addr::LOCALHOST.into(), request));
         counts.push(TAKEN.load(Ordering::Relaxed) - before);
         assert_eq!(answer.status(), 200);
     }
-    let warm = counts.split_off(100);
-    let most = warm.iter().max().copied().unwrap_or_default();
-    println!("allocations of a whole request, from headers read to answer ready: {most}");
-    // The answer's buffer and its shared handle, the headers' two tables, and what a larger answer than the
-    // last one grows by.
-    assert!(most <= 8, "{warm:?}");
+    counts.split_off(100)
 }

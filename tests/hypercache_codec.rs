@@ -389,6 +389,7 @@ fn the_team_entry_is_the_example() {
         minimal_flag_called_events: false,
         property_matching_version: 1,
         settings: settings.collect(),
+        trigger_groups: None,
     };
     let place = TEAM_SETTING_COLUMNS
         .iter()

@@ -22,6 +22,7 @@ fn warmer() -> Warmer {
         database: Arc::new(store),
         cache: Arc::new(MemoryCache::new(1 << 20)),
         objects: Arc::new(NoObjects),
+        config: Arc::default(),
     }
 }
 
@@ -175,7 +176,7 @@ async fn failures_are_collected_by_entry() {
         ..warmer
     };
     let summary = run(&healed, WarmOptions::default()).await;
-    assert_eq!((summary.written, summary.failed), (3, 0), "{summary:?}");
+    assert_eq!((summary.written, summary.failed), (4, 0), "{summary:?}");
 }
 
 #[tokio::test]

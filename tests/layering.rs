@@ -70,7 +70,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         folder: "hypercache",
-        own: &["definition"],
+        own: &["config", "definition"],
         banned: PORTS_ONLY,
     },
     Rule {
@@ -90,7 +90,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         folder: "quota",
-        own: &["hypercache", "resilience"],
+        own: &["definition", "hypercache", "resilience"],
         banned: PORTS_ONLY,
     },
     Rule {

@@ -11,7 +11,9 @@ mod workload;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use feature_flags::definition::RawProject;
 use feature_flags::snapshot::{KnownInputs, ProjectSnapshot, Tags};
+use feature_flags::wire::response::ConfigFragments;
 use teams::{KINDS, flags_text, project};
 
 /// Counts bytes that are held.
@@ -90,6 +92,32 @@ fn the_estimate_is_within_a_fifth_of_what_is_allocated() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:?}");
+    let ratio = configuration();
+    println!("configuration: estimate {ratio:.2} of what is allocated");
+    assert!((ratio - 1.0).abs() <= TOLERANCE, "{ratio}");
+}
+
+/// The same of what teams hold for config fields, their flags apart.
+fn configuration() -> f64 {
+    let domains: Vec<String> = (0..40).map(|at| format!("https://*.shop-{at}.example")).collect();
+    let mut config: serde_json::Value =
+        serde_json::from_str(include_str!("hypercache/config.json")).expect("JSON");
+    config["sessionRecording"]["domains"] = serde_json::json!(domains);
+    config["quotaLimited"] = serde_json::json!(["surveys", "events"]);
+    let text = config.to_string();
+    let before = HELD.load(Ordering::Relaxed);
+    let built: Vec<ConfigFragments> = (0..TEAMS).filter_map(|_| ConfigFragments::build(&text)).collect();
+    let allocated = HELD.load(Ordering::Relaxed) - before - built.capacity() * size_of::<ConfigFragments>();
+    let estimated: usize = built.iter().map(ConfigFragments::heap_bytes).sum();
+    // A snapshot's estimate has them.
+    let raw = |remote_config| RawProject {
+        remote_config,
+        ..RawProject::default()
+    };
+    let with = ProjectSnapshot::build(&raw(Some(text.clone()))).heap_bytes();
+    let without = ProjectSnapshot::build(&raw(None)).heap_bytes();
+    assert_eq!(with - without, estimated / built.len());
+    estimated as f64 / allocated as f64
 }
 
 fn use_once(snapshot: &ProjectSnapshot, team: i32) {

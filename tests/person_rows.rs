@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use client::Client;
 use feature_flags::config::Config;
-use feature_flags::http::{AppState, Stores};
+use feature_flags::http::{AppState, DefinitionsStores, Stores};
 use feature_flags::hypercache::NoObjects;
 use feature_flags::hypercache::warm::{WarmOptions, Warmer};
 use feature_flags::server::Server;
@@ -86,6 +86,7 @@ fn connected(servers: &Servers, database: &str, test_before_acquire: bool) -> Co
             persons: Some((pool.clone(), pool)),
         },
         tiers: TieredSettings::default(),
+        config: feature_flags::hypercache::build::ConfigOptions::default(),
         repair_ttl: Duration::ZERO,
         skip_writes: false,
         heartbeat: Some(Duration::from_secs(1)),
@@ -97,13 +98,19 @@ fn app(connected: &Connected, variables: &HashMap<&str, &str>) -> (Arc<AppState>
     let config = Config::read(variables).unwrap();
     let stores = Stores {
         projects: connected.projects(),
+        definitions: DefinitionsStores {
+            source: connected.projects(),
+            rebuilds: connected.rebuilds(),
+            auth: connected.auth(),
+        },
         persons: connected.persons(),
         cookieless: connected.cookieless(),
+        geo: None,
         retries: connected.retries(),
         check: Box::new(|| -> BoxFuture<'static, Result<(), String>> { Box::pin(async { Ok(()) }) }),
     };
     let app = Arc::new(AppState::new(&config, stores));
-    tokio::spawn(Arc::clone(&app.snapshots).follow_changes(Duration::from_secs(1)));
+    tokio::spawn(app.follow_changes(Duration::from_secs(1)));
     (app, config)
 }
 

@@ -6,7 +6,7 @@ mod case;
 mod reference;
 
 use feature_flags::engine::compile;
-use feature_flags::wire::response::{Answer, Envelope, Fragments, Shape, encode};
+use feature_flags::wire::response::{Answer, ConfigPart, Envelope, Fragments, Shape, encode};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use serde_json::{Map, Value, json};
@@ -71,7 +71,7 @@ proptest! {
                 errors: answers.errors,
                 quota_limited: false,
                 minimal_flag_called_events: false,
-                config: false,
+                config: ConfigPart::Off,
             };
             let mut out = Vec::new();
             encode(shape, Some(Answer { fragments: &fragments, results: &results }), &envelope, &mut out);

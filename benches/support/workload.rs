@@ -8,27 +8,44 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use feature_flags::context::geo::GeoProperties;
 use feature_flags::context::{ContinuityReadFrom, FactsQuery, GatherError, PersonSource, StoredFacts};
 use feature_flags::definition::{RawFlag, RawProject, RawTeam};
 use feature_flags::engine::{ContinuityLookups, Instant};
 use feature_flags::evaluation::{
     EvaluationPool, EvaluationReport, EvaluationSettings, RequestScope, Scratch, evaluate,
 };
+use feature_flags::quota::{Library, Quota, RequestType, Resource};
 use feature_flags::snapshot::{BoxFuture, ProjectSnapshot};
 use feature_flags::wire::request::FlagRequest;
-use feature_flags::wire::response::{Answer, Envelope, Shape, encode};
+use feature_flags::wire::response::{Answer, Caller, ConfigPart, Envelope, Recording, Shape, encode};
 use feature_flags::wire::scratch::DecodeScratch;
 use feature_flags::wire::{BodyFormat, Kludges, decode};
 use serde_json::{Value, json};
 
+/// A stored configuration, with a list of domains.
+const CONFIG: &str = include_str!("../../tests/hypercache/config.json");
+
 /// The snapshot of `loadtest/workloads/flags-FLAGS.json`.
 pub fn snapshot(flags: usize) -> Result<ProjectSnapshot, Box<dyn Error>> {
+    Ok(ProjectSnapshot::build(&workload(flags)?))
+}
+
+/// The same with a configuration, which every answer then has.
+pub fn snapshot_with_config(flags: usize) -> Result<ProjectSnapshot, Box<dyn Error>> {
+    Ok(ProjectSnapshot::build(&RawProject {
+        remote_config: Some(CONFIG.to_owned()),
+        ..workload(flags)?
+    }))
+}
+
+fn workload(flags: usize) -> Result<RawProject, Box<dyn Error>> {
     let path = format!(
         "{}/loadtest/workloads/flags-{flags}.json",
         env!("CARGO_MANIFEST_DIR")
     );
     let document: Value = serde_json::from_str(&std::fs::read_to_string(path)?)?;
-    Ok(ProjectSnapshot::build(&project(&document)?))
+    project(&document)
 }
 
 /// A project document's flags, without a store.
@@ -83,6 +100,7 @@ pub struct Pipeline<'p> {
     evaluation: Scratch,
     answer: Vec<u8>,
     settings: EvaluationSettings,
+    quota: Quota,
 }
 
 impl<'p> Pipeline<'p> {
@@ -94,6 +112,7 @@ impl<'p> Pipeline<'p> {
             evaluation: Scratch::default(),
             answer: Vec::new(),
             settings: settings(pool),
+            quota: quota(),
         }
     }
 
@@ -110,12 +129,32 @@ impl<'p> Pipeline<'p> {
             evaluation,
             answer,
             settings,
+            quota,
         } = self;
         let decoded = decode(memory, black_box(body), format, &mut Kludges::default()).expect("a request");
-        let report = evaluate_now(snapshot, &decoded.request(), settings, evaluation);
+        let request = decoded.request();
+        assert!(!quota.is_limited(Resource::FeatureFlags, request.token.unwrap_or_default()));
+        let report = evaluate_now(snapshot, &request, settings, evaluation);
+        if report.billable {
+            quota.record(RequestType::Decide, snapshot.team.id, Library::Node, NOW.seconds);
+        }
         encode_answer(snapshot, evaluation, report.errors, shape, answer);
         black_box(&answer).len()
     }
+}
+
+/// The time of every request.
+const NOW: Instant = Instant {
+    seconds: 1_767_268_800,
+    nanos: 0,
+};
+
+/// With a thousand projects over quota, ours not among them.
+fn quota() -> Quota {
+    let quota = Quota::new(1_000, true);
+    let limited = (0..1_000).map(|at| format!("phc_limited_{at}").into_boxed_str());
+    quota.limits.replace(Resource::FeatureFlags, limited.collect());
+    quota
 }
 
 /// Settings as the server has them by default.
@@ -136,6 +175,19 @@ pub const JSON: BodyFormat<'static> = BodyFormat {
     compression: None,
 };
 
+/// A request at a fixed time, from a known place or an unknown one.
+pub fn scope<'a>(location: Option<&'a GeoProperties<'a>>) -> RequestScope<'a> {
+    RequestScope {
+        runtime: None,
+        survey_only: false,
+        now: Instant {
+            seconds: 1_767_268_800,
+            nanos: 0,
+        },
+        location,
+    }
+}
+
 /// Evaluates where nothing has to be waited for.
 pub fn evaluate_now(
     snapshot: &ProjectSnapshot,
@@ -143,14 +195,7 @@ pub fn evaluate_now(
     settings: &EvaluationSettings,
     scratch: &mut Scratch,
 ) -> EvaluationReport {
-    let scope = RequestScope {
-        runtime: None,
-        survey_only: false,
-        now: Instant {
-            seconds: 1_767_268_800,
-            nanos: 0,
-        },
-    };
+    let scope = scope(None);
     // As the server does: without a future where nothing has to be waited for.
     if let Some(report) =
         feature_flags::evaluation::evaluate_now(&snapshot.project, request, &scope, settings, scratch)
@@ -172,6 +217,23 @@ pub fn evaluate_now(
     }
 }
 
+/// Config fields for a page of a listed domain, where there is a configuration.
+fn config_part(snapshot: &ProjectSnapshot) -> ConfigPart<'_> {
+    let Some(fragments) = &snapshot.config else {
+        return ConfigPart::Off;
+    };
+    let caller = || Caller {
+        origin: Some(black_box("https://shop.example")),
+        ..Caller::default()
+    };
+    let recording = if fragments.permit_recording(caller) {
+        Recording::AsStored
+    } else {
+        Recording::Refused
+    };
+    ConfigPart::Of { fragments, recording }
+}
+
 /// Writes the last evaluation's records in one shape.
 pub fn encode_answer(
     snapshot: &ProjectSnapshot,
@@ -186,7 +248,7 @@ pub fn encode_answer(
         errors,
         quota_limited: false,
         minimal_flag_called_events: false,
-        config: false,
+        config: config_part(snapshot),
     };
     answer.clear();
     let records = Answer {

@@ -4,15 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use feature_flags::config::{Config, Secret};
-use feature_flags::http::{AppState, Stores};
+use feature_flags::context::geo::GeoSource;
+use feature_flags::http::{AppState, DefinitionsStores, Stores};
+use feature_flags::hypercache::build::ConfigOptions;
 use feature_flags::snapshot::BoxFuture;
 use feature_flags::store::connected::{Connected, ConnectedSettings, RedisServers, check_pools};
 use feature_flags::store::postgres::{PoolSettings, PoolsSettings, PostgresUrl};
 use feature_flags::store::redis::EndpointSettings;
 use feature_flags::store::s3::S3Settings;
 
-use super::Failure;
 use super::settings::tiered_settings;
+use super::{Failure, service};
 
 /// How long a dependency has to answer at start before it counts as away.
 pub const REPORT_LIMIT: Duration = Duration::from_secs(3);
@@ -33,7 +35,7 @@ pub fn open(config: &Config) -> Result<Connected, Failure> {
 }
 
 /// State of a process that serves from these stores, following changes of their entries.
-pub fn app_state(config: &Config, connected: &Connected) -> Arc<AppState> {
+pub fn app_state(config: &Config, connected: &Connected, geo: Option<Arc<dyn GeoSource>>) -> Arc<AppState> {
     let pools = connected.pools().clone();
     let check = move || -> BoxFuture<'static, Result<(), String>> {
         let pools = pools.clone();
@@ -41,13 +43,20 @@ pub fn app_state(config: &Config, connected: &Connected) -> Arc<AppState> {
     };
     let stores = Stores {
         projects: connected.projects(),
+        definitions: DefinitionsStores {
+            source: connected.projects(),
+            rebuilds: connected.rebuilds(),
+            auth: connected.auth(),
+        },
         persons: connected.persons(),
         cookieless: connected.cookieless(),
+        geo,
         retries: connected.retries(),
         check: Box::new(check),
     };
     let state = Arc::new(AppState::new(config, stores));
-    tokio::spawn(Arc::clone(&state.snapshots).follow_changes(RETRY_AFTER));
+    tokio::spawn(state.follow_changes(RETRY_AFTER));
+    service::clean_limits(config, &state);
     state
 }
 
@@ -86,6 +95,7 @@ pub fn settings(config: &Config) -> Result<ConnectedSettings, Failure> {
         },
         pools: pools(config)?,
         tiers: tiered_settings(config),
+        config: ConfigOptions::from(&config.remote_config),
         repair_ttl: config.snapshot.read_repair_ttl,
         skip_writes: config.continuity.skip_writes,
         heartbeat: redis.client_tracking.then_some(config.snapshot.soft_ttl / 2),

@@ -9,7 +9,7 @@ use feature_flags::server::{Server, runtime};
 use feature_flags::store::embedded::{ProjectName as Project, SAMPLE_PROJECT};
 
 use super::embedded::Embedded;
-use super::{Failure, import, service, start};
+use super::{Failure, geoip, import, service, start};
 use crate::cli::Dev;
 
 /// Projects that are announced by name; a store may hold thousands.
@@ -30,6 +30,7 @@ pub fn run(arguments: &Dev) -> Result<ExitCode, Failure> {
 }
 
 async fn serve(arguments: &Dev, config: &Config) -> Result<ExitCode, Failure> {
+    let geo = geoip::open(config)?;
     let document = arguments.project.as_deref().map(import::read_file).transpose()?;
     let store = Embedded::open(arguments.store.as_deref())?;
     if let Some(document) = document {
@@ -37,7 +38,8 @@ async fn serve(arguments: &Dev, config: &Config) -> Result<ExitCode, Failure> {
     } else if store.projects().await?.is_empty() {
         store.import(SAMPLE_PROJECT.as_bytes())?;
     }
-    let app = store.app_state(config);
+    let app = store.app_state(config, geo);
+    let quota = store.quota_tasks(config, &app);
     let server = Server::bind(&config.server).await.map_err(|error| {
         let address = config.server.address;
         Failure::context(
@@ -50,7 +52,7 @@ async fn serve(arguments: &Dev, config: &Config) -> Result<ExitCode, Failure> {
         .map_err(|error| Failure::context("cannot read the address", error))?;
     let signals = service::signals()?;
     print!("{}", announcement(address, &store.projects().await?));
-    Ok(service::serve(server, app, signals).await)
+    Ok(service::serve(server, app, quota, signals).await)
 }
 
 /// Where the server is, whom it serves, and a line to try.

@@ -5,12 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use feature_flags::config::Config;
-use feature_flags::http::{AppState, Stores};
+use feature_flags::context::geo::GeoSource;
+use feature_flags::http::{AppState, DefinitionsStores, Stores};
+use feature_flags::hypercache::build::ConfigOptions;
+use feature_flags::quota::Tasks;
 use feature_flags::snapshot::BoxFuture;
 use feature_flags::store::embedded::{EmbeddedCookieless, EmbeddedStore, ImportError, ProjectName};
 
-use super::Failure;
 use super::settings::tiered_settings;
+use super::{Failure, quota, service};
 
 /// How long the watcher of changes waits after the store failed.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -58,22 +61,43 @@ impl Embedded {
             .map_err(|error| Failure::context("cannot read the store", error))
     }
 
+    /// Limits read from this store, and usage counted in it.
+    pub fn quota_tasks(&self, config: &Config, app: &AppState) -> Tasks {
+        quota::start(
+            config,
+            app,
+            Arc::clone(&self.store) as _,
+            Arc::clone(&self.store) as _,
+        )
+    }
+
     /// State of a process that serves from this store, following changes of other processes to it.
-    pub fn app_state(&self, config: &Config) -> Arc<AppState> {
+    pub fn app_state(&self, config: &Config, geo: Option<Arc<dyn GeoSource>>) -> Arc<AppState> {
         let checked = Arc::clone(&self.store);
         let check = move || -> BoxFuture<'static, Result<(), String>> {
             let store = Arc::clone(&checked);
             Box::pin(async move { store.ping().await.map_err(|error| error.to_string()) })
         };
+        let projects = self.store.project_source_with(
+            &tiered_settings(config),
+            ConfigOptions::from(&config.remote_config),
+        );
         let stores = Stores {
-            projects: self.store.project_source(&tiered_settings(config)) as _,
+            definitions: DefinitionsStores {
+                source: Arc::clone(&projects) as _,
+                rebuilds: None,
+                auth: self.store.auth(config.continuity.skip_writes),
+            },
+            projects: projects as _,
             persons: Arc::clone(&self.store) as _,
             cookieless: Arc::new(EmbeddedCookieless::default()),
+            geo,
             retries: Arc::default(),
             check: Box::new(check),
         };
         let state = Arc::new(AppState::new(config, stores));
-        tokio::spawn(Arc::clone(&state.snapshots).follow_changes(RETRY_AFTER));
+        tokio::spawn(state.follow_changes(RETRY_AFTER));
+        service::clean_limits(config, &state);
         state
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use feature_flags::config::{Config, Setting};
 use feature_flags::server::{Server, runtime};
 
-use super::{Failure, check, connected, monitors, service, start};
+use super::{Failure, check, connected, geoip, monitors, quota, service, start};
 
 /// Serves until told to stop.
 ///
@@ -24,6 +24,7 @@ pub fn run() -> Result<ExitCode, Failure> {
 }
 
 async fn serve(config: &Config, settings: Vec<Setting>) -> Result<ExitCode, Failure> {
+    let geo = geoip::open(config)?;
     let server = Server::bind(&config.server).await.map_err(|error| {
         let address = config.server.address;
         Failure::context(format_args!("cannot listen on {address}"), error)
@@ -46,7 +47,8 @@ async fn serve(config: &Config, settings: Vec<Setting>) -> Result<ExitCode, Fail
         // Requests that need nothing of what is away are answered meanwhile.
         monitors::report_later(config, settings);
     }
-    let app = connected::app_state(config, &connected);
+    let app = connected::app_state(config, &connected, geo);
+    let quota = quota::start(config, &app, connected.quota_limits(), connected.usage());
     monitors::start(config, &connected);
-    Ok(service::serve(server, app, signals).await)
+    Ok(service::serve(server, app, quota, signals).await)
 }

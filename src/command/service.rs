@@ -1,10 +1,12 @@
-//! From a bound listener to an orderly end.
+//! From a bound listener to an orderly end: requests answered, usage written.
 
 use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use feature_flags::config::Config;
 use feature_flags::http::AppState;
+use feature_flags::quota::Tasks;
 use feature_flags::server::{Drained, Server, Signals};
 use tokio::sync::oneshot;
 
@@ -21,15 +23,25 @@ pub fn signals() -> Result<Signals, Failure> {
     Signals::listen().map_err(|error| Failure::context("cannot listen for signals", error))
 }
 
-/// Serves until the first signal, then drains; the second ends at once.
-pub async fn serve(server: Server, app: Arc<AppState>, mut signals: Signals) -> ExitCode {
+/// Starts the task that forgets idle keys of the rate limiters and says what they let through in log-only mode.
+pub fn clean_limits(config: &Config, app: &AppState) {
+    let every = config.rate_limit.cleanup_interval;
+    let say = |line: &str| eprintln!("warning: {line}");
+    tokio::spawn(Arc::clone(&app.limits).keep_clean(every, say));
+}
+
+/// Serves until the first signal, then drains and writes what usage is left; the second signal ends at once.
+pub async fn serve(server: Server, app: Arc<AppState>, quota: Tasks, mut signals: Signals) -> ExitCode {
     let (stop, stopped) = oneshot::channel();
     let mut serving = pin!(server.run(app, async {
         // An error would mean that the sender is gone, and this function with it.
         let _ = stopped.await;
     }));
     tokio::select! {
-        _ = &mut serving => return ExitCode::SUCCESS,
+        _ = &mut serving => {
+            quota.finish().await;
+            return ExitCode::SUCCESS;
+        }
         () = signals.next() => eprintln!("ending once requests in flight are answered"),
     }
     let _ = stop.send(());
@@ -38,8 +50,12 @@ pub async fn serve(server: Server, app: Arc<AppState>, mut signals: Signals) -> 
             if let Drained::Cut(connections) = drained {
                 eprintln!("closed {connections} connections that were still open at the deadline");
             }
-            ExitCode::SUCCESS
         }
+        () = signals.next() => return ExitCode::from(ENDED_BY_SIGNAL),
+    }
+    tokio::select! {
+        // What was not written, it has said.
+        _ = quota.finish() => ExitCode::SUCCESS,
         () = signals.next() => ExitCode::from(ENDED_BY_SIGNAL),
     }
 }

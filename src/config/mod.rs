@@ -19,7 +19,7 @@ mod team_set;
 pub use error::{ConfigError, InvalidVariable};
 pub use mask::masked_url;
 pub use origin::{Origin, Setting};
-pub use rate::{Period, Rate, TeamRates};
+pub use rate::{Period, Rate, TeamRates, TokenRates};
 pub use reader::{Environment, Source};
 pub use secret::Secret;
 pub use settings::{
@@ -76,6 +76,7 @@ macro_rules! sections {
         #[derive(Debug, Clone)]
         pub struct Config {
             $($(#[$doc])* pub $field: $section,)*
+            set: Vec<&'static str>,
         }
 
         /// Titled groups of variables, in the order in which they are worth reading.
@@ -95,8 +96,10 @@ macro_rules! sections {
                 let mut reader = Reader::new(source);
                 $(let $field = $section::read(&mut reader);)*
                 let (settings, invalid) = reader.into_parts();
+                let is_set = |setting: &&Setting| setting.origin != Origin::Default;
+                let set = settings.iter().filter(is_set).map(|setting| setting.variable.name).collect();
                 let config = match ($($field,)*) {
-                    ($(Some($field),)*) if invalid.is_empty() => Ok(Self { $($field),* }),
+                    ($(Some($field),)*) if invalid.is_empty() => Ok(Self { $($field,)* set }),
                     _ => Err(ConfigError { invalid }),
                 };
                 Reading { settings, config }
@@ -142,6 +145,12 @@ pub fn variables() -> impl Iterator<Item = &'static Variable> {
 }
 
 impl Config {
+    /// Whether the variable was set, to its default or to anything else.
+    #[must_use]
+    pub fn is_set(&self, name: &str) -> bool {
+        self.set.contains(&name)
+    }
+
     /// What an operator should be told at start although the process can run.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
@@ -152,11 +161,29 @@ impl Config {
                     .to_owned(),
             );
         }
-        for entry in &self.definitions.rate_limits.ignored {
-            warnings.push(format!("FLAG_DEFINITIONS_RATE_LIMITS: entry {entry} is ignored"));
-        }
-        for entry in &self.definitions.local_eval_rate_limits.ignored {
-            warnings.push(format!("LOCAL_EVAL_RATE_LIMITS: entry {entry} is ignored"));
+        for (variable, ignored) in [
+            (
+                "FLAG_DEFINITIONS_RATE_LIMITS",
+                &self.definitions.rate_limits.ignored,
+            ),
+            (
+                "LOCAL_EVAL_RATE_LIMITS",
+                &self.definitions.local_eval_rate_limits.ignored,
+            ),
+            (
+                "LOCAL_EVAL_CONDITIONAL_RATE_LIMITS",
+                &self.definitions.conditional_rate_limits.ignored,
+            ),
+            (
+                "FLAGS_TOKEN_RATE_LIMIT_OVERRIDES",
+                &self.rate_limit.token_overrides.ignored,
+            ),
+        ] {
+            warnings.extend(
+                ignored
+                    .iter()
+                    .map(|entry| format!("{variable}: entry {entry} is ignored")),
+            );
         }
         warnings
     }

@@ -28,16 +28,12 @@ pub fn optional_text(value: &str) -> Result<Option<String>, Expected> {
     Ok((!value.is_empty()).then(|| value.to_owned()))
 }
 
-/// A path that is not empty.
+/// A path; the empty one means "no file".
 ///
 /// # Errors
-/// When the value is empty.
-pub fn path(value: &str) -> Result<PathBuf, Expected> {
-    if value.is_empty() {
-        Err("the path of a file".into())
-    } else {
-        Ok(PathBuf::from(value))
-    }
+/// Never.
+pub fn optional_path(value: &str) -> Result<Option<PathBuf>, Expected> {
+    Ok((!value.is_empty()).then(|| PathBuf::from(value)))
 }
 
 /// Trimmed, letter case ignored: `true 1 yes on`, `false 0 no off` or empty (`http.md` 16, "flexible").

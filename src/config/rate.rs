@@ -1,4 +1,4 @@
-//! Rates such as `1200/minute`, one a team.
+//! Rates such as `1200/minute`, one a team or a project token.
 
 use std::collections::BTreeMap;
 
@@ -24,6 +24,19 @@ pub struct Rate {
     pub requests: u32,
     /// In this time.
     pub period: Period,
+}
+
+impl Period {
+    /// Its length.
+    #[must_use]
+    pub fn seconds(self) -> u32 {
+        match self {
+            Self::Second => 1,
+            Self::Minute => 60,
+            Self::Hour => 3_600,
+            Self::Day => 86_400,
+        }
+    }
 }
 
 impl Rate {
@@ -62,8 +75,7 @@ impl TeamRates {
         if text.trim().is_empty() {
             return Ok(teams);
         }
-        let entries: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text)
-            .map_err(|_| Expected::from(r#"a JSON object such as {"7": "1200/minute"}"#))?;
+        let entries = object(text, r#"a JSON object such as {"7": "1200/minute"}"#)?;
         for (team, value) in entries {
             let rate = value.as_str().and_then(Rate::parse);
             match (team.trim().parse(), rate) {
@@ -77,9 +89,71 @@ impl TeamRates {
     }
 }
 
+/// Rates of single project tokens.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TokenRates {
+    /// By project token.
+    pub rates: BTreeMap<String, Rate>,
+    /// Entries that could not be read, without their tokens; to be warned about, never fatal.
+    pub ignored: Vec<String>,
+}
+
+impl TokenRates {
+    /// Entries that are accepted (`http.md` 15.3).
+    pub const ENTRIES_MAX: usize = 100;
+
+    /// Reads `{"phc_a": "1200/minute"}`; the empty text is no entry.
+    ///
+    /// # Errors
+    /// When the text is not a JSON object, or has more than [`Self::ENTRIES_MAX`] entries.
+    pub fn parse(text: &str) -> Result<Self, Expected> {
+        const EXPECTED: &str = r#"a JSON object such as {"phc_a": "1200/minute"}, of at most 100 entries"#;
+        let mut tokens = Self::default();
+        if text.trim().is_empty() {
+            return Ok(tokens);
+        }
+        let entries = object(text, EXPECTED)?;
+        if entries.len() > Self::ENTRIES_MAX {
+            return Err(EXPECTED.into());
+        }
+        for (number, (token, value)) in entries.into_iter().enumerate() {
+            match value.as_str().and_then(Rate::parse) {
+                Some(rate) if !token.is_empty() => {
+                    tokens.rates.insert(token, rate);
+                }
+                _ => tokens.ignored.push(format!("{}: {value}", number + 1)),
+            }
+        }
+        Ok(tokens)
+    }
+}
+
+fn object(
+    text: &str,
+    expected: &'static str,
+) -> Result<serde_json::Map<String, serde_json::Value>, Expected> {
+    serde_json::from_str(text).map_err(|_| Expected::from(expected))
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Period, Rate, TeamRates};
+    use super::{Period, Rate, TeamRates, TokenRates};
+
+    #[test]
+    fn rates_of_tokens_are_bounded_in_number() {
+        let text = |count: usize| {
+            let entries: Vec<String> = (0..count).map(|at| format!(r#""phc_{at}": "5/s""#)).collect();
+            format!("{{{}}}", entries.join(","))
+        };
+        assert_eq!(TokenRates::parse(&text(100)).unwrap().rates.len(), 100);
+        assert!(TokenRates::parse(&text(101)).is_err());
+        let tokens = TokenRates::parse(r#"{"phc_a": "fast", "": "1/s", "phc_b": "7/day"}"#).unwrap();
+        assert_eq!(tokens.rates["phc_b"].period.seconds(), 86_400);
+        assert_eq!(tokens.ignored.len(), 2);
+        assert!(!tokens.ignored.concat().contains("phc_a"));
+        assert_eq!(TokenRates::parse(" ").unwrap(), TokenRates::default());
+        assert!(TokenRates::parse("[]").is_err());
+    }
 
     #[test]
     fn the_first_letter_names_the_period() {

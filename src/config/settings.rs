@@ -8,12 +8,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::parse::{
-    between, boolean, milliseconds, optional_milliseconds, optional_postgres_url, optional_redis_url,
-    optional_seconds, optional_text, path, positive, postgres_url, redis_url, seconds, service_mode,
-    socket_address, text,
+    between, boolean, milliseconds, optional_milliseconds, optional_path, optional_postgres_url,
+    optional_redis_url, optional_seconds, optional_text, positive, postgres_url, redis_url, seconds,
+    service_mode, socket_address, text,
 };
 use super::reader::Reader;
-use super::{Secret, TeamRates, TeamSet, Variable};
+use super::{Secret, TeamRates, TeamSet, TokenRates, Variable};
 
 /// Which routes a process serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,6 +118,8 @@ settings! {
             "milliseconds for requests in flight to end once no connection is accepted any more";
         readiness_checks_database: bool = "READINESS_CHECKS_DATABASE", "true", boolean,
             "whether /_readiness asks the stores";
+        trusted_proxy_hops: usize = "TRUSTED_PROXY_HOPS", "0", between(0, 32),
+            "proxies whose X-Forwarded-For entries are believed: the client is that many entries from the right; 0: the leftmost entry, whoever wrote it";
         exit_when_dependency_unavailable: bool = "EXIT_WHEN_DEPENDENCY_UNAVAILABLE", "false", boolean,
             "end the process when a store cannot be reached at start, instead of retrying";
     }
@@ -154,6 +156,12 @@ settings! {
             "requests a second that a client address regains";
         ip_log_only: bool = "FLAGS_IP_RATE_LIMIT_LOG_ONLY", "true", boolean,
             "count and log instead of refusing, client addresses";
+        token_overrides: TokenRates = "FLAGS_TOKEN_RATE_LIMIT_OVERRIDES", "", TokenRates::parse,
+            "JSON object from project token to rate, such as {\"phc_a\": \"1200/minute\"}; at most 100";
+        warn_capacity_ratio: f64 = "FLAGS_WARN_CAPACITY_RATIO", "0", between(0.0, 1.0),
+            "share of a burst above which answers carry X-PostHog-Rate-Limit-Warning; 0: none do";
+        entries_max: usize = "RATE_LIMITER_ENTRIES_MAX", "250000", between(1, 100_000_000),
+            "keys that each limiter keeps apart; beyond it new keys share buckets";
         cleanup_interval: Duration = "RATE_LIMITER_CLEANUP_INTERVAL_SECS", "60", seconds(1, 86400),
             "seconds between removals of idle limiter entries";
     }
@@ -206,8 +214,8 @@ settings! {
             "requests evaluated on several threads at once; 0: chosen from the number of threads";
         parallel_wait: Duration = "RAYON_SEMAPHORE_TIMEOUT_MS", "250", milliseconds(0, 600000),
             "milliseconds that such a request waits for its turn; then 504";
-        geoip_path: PathBuf = "MAXMIND_DB_PATH", "share/GeoLite2-City.mmdb", path,
-            "file of the location database";
+        geoip_path: Option<PathBuf> = "MAXMIND_DB_PATH", "share/GeoLite2-City.mmdb", optional_path,
+            "MaxMind City database; absent at the default path: a warning, no locations; set and unusable: no start; empty: no locations";
     }
 }
 
@@ -230,10 +238,22 @@ settings! {
             "JSON object from team id to rate, such as {\"7\": \"1200/minute\"}";
         local_eval_rate_limits: TeamRates = "LOCAL_EVAL_RATE_LIMITS", "", TeamRates::parse,
             "the later name of FLAG_DEFINITIONS_RATE_LIMITS, used when that is empty";
+        conditional_rate_per_minute: u32 = "FLAG_DEFINITIONS_CONDITIONAL_RATE_PER_MINUTE", "6000", between(1, u32::MAX),
+            "requests a minute and team that carry If-None-Match";
+        conditional_rate_limits: TeamRates = "LOCAL_EVAL_CONDITIONAL_RATE_LIMITS", "", TeamRates::parse,
+            "JSON object from team id to the rate of such requests";
+        unlimited_teams: TeamSet = "RATE_LIMITING_ALLOW_LIST_TEAMS", "", TeamSet::parse,
+            "teams whose definitions requests are never limited: ids and ranges such as 1,5,10:20";
         log_only: bool = "FLAG_DEFINITIONS_RATE_LIMIT_LOG_ONLY", "false", boolean,
             "count and log instead of refusing";
         auth_token_ttl: Duration = "AUTH_TOKEN_CACHE_TTL_SECONDS", "300", seconds(0, 86400),
-            "seconds for which a checked credential is remembered";
+            "seconds for which a checked credential is remembered, 60 at most: as long a revoked one may go on working";
+        auth_lookups_max: usize = "AUTH_LOOKUP_CONCURRENCY", "256", between(1, 10_000),
+            "lookups of never-seen credentials at once, waiting ones among them; more: 503";
+        feed_capacity_bytes: usize = "FLAG_DEFINITIONS_FEED_CAPACITY_BYTES", "134217728", between(0, 1_099_511_627_776),
+            "bytes of definitions for SDKs in memory";
+        self_heal: bool = "FLAG_DEFINITIONS_SELF_HEAL_ENABLED", "true", boolean,
+            "ask Django to build definitions that no cache has";
         legacy_key_hashes: bool = "PERSONAL_API_KEY_LEGACY_HASHES", "false", boolean,
             "accept personal API keys stored as PBKDF2 hashes; costs CPU an attempt";
     }
@@ -251,7 +271,7 @@ settings! {
         pending_entries_max: usize = "FLAGS_BILLING_MAX_PENDING_ENTRIES", "500000", between(1, 100_000_000),
             "usage counts held back while Redis is away";
         flush_batch: usize = "FLAGS_BILLING_PER_FLUSH_BATCH_SIZE", "200", between(1, 100_000),
-            "usage counts a write";
+            "commands a write of usage counts";
         shutdown_flush_timeout: Duration = "FLAGS_BILLING_SHUTDOWN_FLUSH_TIMEOUT_MS", "15000", milliseconds(0, 600000),
             "milliseconds for the last write of usage counts";
     }
@@ -359,11 +379,11 @@ settings! {
     /// Configuration fields in answers (`http.md` 11).
     RemoteConfigSettings {
         analytics_endpoint: String = "NEW_ANALYTICS_CAPTURE_ENDPOINT", "/i/v0/e/", text,
-            "value of analytics.endpoint";
+            "value of analytics.endpoint in configuration that is built here; empty: no analytics";
         analytics_excluded_teams: TeamSet = "NEW_ANALYTICS_CAPTURE_EXCLUDED_TEAM_IDS", "none", TeamSet::parse,
-            "teams whose answers have no analytics key";
+            "teams without analytics in it";
         elements_chain_excluded_teams: TeamSet = "ELEMENT_CHAIN_AS_STRING_EXCLUDED_TEAMS", "none", TeamSet::parse,
-            "teams whose answers have no elementsChainAsString key";
+            "teams without elementsChainAsString in it";
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod continuity;
 pub mod cookieless;
+pub mod geo;
 mod port;
 
 pub use continuity::{ContinuityQuery, JitteredPause, Pause, Retries, gather_continuity};

@@ -64,6 +64,16 @@ impl BitSet {
             .any(|(left, right)| left & right != 0)
     }
 
+    /// Whether every member is in `other` too.
+    #[must_use]
+    pub fn is_subset(&self, other: &Self) -> bool {
+        let others = other.words.iter().copied().chain(std::iter::repeat(0));
+        self.words
+            .iter()
+            .zip(others)
+            .all(|(word, other)| word & !other == 0)
+    }
+
     /// Adds every member of `other`.
     pub fn union_with(&mut self, other: &Self) {
         for (word, extra) in self.words.iter_mut().zip(&other.words) {
@@ -128,5 +138,18 @@ mod tests {
         assert_eq!(set.len(), 4);
         set.remove(63);
         assert!(!set.contains(63) && !set.contains(5_000));
+    }
+
+    #[test]
+    fn a_subset_has_no_member_of_its_own() {
+        let (mut part, mut whole) = (BitSet::new(200), BitSet::new(130));
+        assert!(part.is_subset(&whole));
+        part.insert(129);
+        assert!(!part.is_subset(&whole));
+        whole.insert(129);
+        whole.insert(3);
+        assert!(part.is_subset(&whole) && !whole.is_subset(&part));
+        part.insert(199);
+        assert!(!part.is_subset(&whole));
     }
 }

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use jiff::tz::TimeZone;
 use serde_json::Value;
 
+use super::bitset::BitSet;
 use super::matcher::{Clock, Matcher};
 use super::outcome::Reason;
 use super::property::{PropertyTable, SlotIndex, Slots};
@@ -94,7 +95,7 @@ pub struct CohortFacts<'r, 'a> {
     /// Clock and timezone.
     pub clock: Clock<'r>,
     /// Static cohorts (by [`Cohorts::static_ids`]) that the person is in.
-    pub static_member: &'r super::bitset::BitSet,
+    pub static_member: &'r BitSet,
 }
 
 impl Cohorts {
@@ -230,6 +231,19 @@ impl Cohorts {
         }
     }
 
+    /// Adds the person slots that membership in `cohorts` can depend on.
+    pub fn read_slots(&self, mut cohorts: Vec<CohortIndex>, into: &mut BitSet) {
+        let mut seen = BitSet::new(self.cohorts.len());
+        while let Some(CohortIndex(at)) = cohorts.pop() {
+            if !seen.insert(at as usize) {
+                continue;
+            }
+            if let Kind::Dynamic(tree) = &self.cohorts[at as usize].kind {
+                tree.read_slots(&mut cohorts, into);
+            }
+        }
+    }
+
     /// Whether the person is a member. The cohort must have no [`Cohorts::error`].
     #[must_use]
     pub fn is_member(
@@ -306,6 +320,19 @@ impl Node {
                 *cohort = i32::try_from(*id).ok().and_then(|id| by_id.get(&id).copied());
             }
             Self::Property { .. } | Self::Constant(_) => {}
+        }
+    }
+
+    fn read_slots(&self, cohorts: &mut Vec<CohortIndex>, into: &mut BitSet) {
+        match self {
+            Self::All(nodes) | Self::Any(nodes) => {
+                nodes.iter().for_each(|node| node.read_slots(cohorts, into));
+            }
+            Self::Property { slot, .. } => {
+                into.insert(slot.0 as usize);
+            }
+            Self::Member { cohort, .. } => cohorts.extend(*cohort),
+            Self::Constant(_) => {}
         }
     }
 

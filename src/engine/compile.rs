@@ -12,6 +12,7 @@ use super::bitset::BitSet;
 use super::bucket::{Bucket, Rollout};
 use super::cohort::Cohorts;
 use super::graph::{Graph, Precomputed, Resolution};
+use super::location::location_slots;
 use super::matcher::Matcher;
 use super::outcome::{FlagIndex, Reason, VariantIndex};
 use super::project::{
@@ -20,7 +21,9 @@ use super::project::{
 };
 use super::property::{GroupIndex, PropertyTable, SlotIndex};
 use super::selection::{RUNTIMES, Selection};
-use crate::definition::{FilterType, OperatorName, RawConditionSet, RawFlag, RawProject, RawPropertyFilter};
+use crate::definition::{
+    FilterType, OperatorName, RawConditionSet, RawFlag, RawProject, RawPropertyFilter, billable_key,
+};
 
 /// Prefix of the keys that survey mode keeps.
 const SURVEY_PREFIX: &str = "survey-targeting-";
@@ -104,8 +107,10 @@ pub fn compile(project: &RawProject) -> CompiledProject {
         dependencies,
         unmapped,
         ready: Default::default(),
+        location: None,
         warnings,
     };
+    compiled.location = location_slots(&compiled);
     for (at, runtime) in RUNTIMES.into_iter().enumerate() {
         let ready = Selection::ready(&compiled, runtime);
         compiled.ready[at] = ready;
@@ -307,12 +312,15 @@ fn filterable(flags: &[&RawFlag]) -> Filterable {
         client_only: BitSet::new(flags.len()),
         server_only: BitSet::new(flags.len()),
         not_survey: BitSet::new(flags.len()),
+        billable: BitSet::new(flags.len()),
         with_contexts: BitSet::new(flags.len()),
         by_context: HashMap::default(),
     };
     for (at, flag) in flags.iter().enumerate() {
         if !flag.active || flag.deleted {
             sets.retired.insert(at);
+        } else if billable_key(&flag.key) {
+            sets.billable.insert(at);
         }
         match flag.evaluation_runtime.as_deref() {
             Some(runtime) if runtime.eq_ignore_ascii_case("client") => {

@@ -10,6 +10,7 @@ use super::bitset::BitSet;
 use super::bucket::{Bucket, Rollout, choose_variant};
 use super::cohort::{CohortIndex, Cohorts};
 use super::graph::{Graph, Precomputed};
+use super::location::LocationSlots;
 use super::matcher::Matcher;
 use super::outcome::{FlagIndex, Reason, VariantIndex};
 use super::property::{GroupIndex, PropertyTable, SlotIndex};
@@ -32,6 +33,7 @@ pub struct CompiledProject {
     pub(super) unmapped: BitSet,
     /// Ready selections by [`super::selection::runtime_position`].
     pub(super) ready: [Selection; 4],
+    pub(super) location: Option<Box<LocationSlots>>,
     pub(super) warnings: Vec<CompileWarning>,
 }
 
@@ -46,6 +48,8 @@ pub(super) struct Filterable {
     pub server_only: BitSet,
     /// Key does not start with `survey-targeting-`.
     pub not_survey: BitSet,
+    /// Not retired, and requests that it takes part in are billed.
+    pub billable: BitSet,
     /// Flags with a non-empty context list.
     pub with_contexts: BitSet,
     /// Flags by context.
@@ -240,6 +244,12 @@ impl CompiledProject {
     #[must_use]
     pub fn properties(&self) -> &PropertyTable {
         &self.properties
+    }
+
+    /// Slots of a location that some flag looks at; `None`: where a request comes from cannot matter.
+    #[must_use]
+    pub fn location(&self) -> Option<&LocationSlots> {
+        self.location.as_deref()
     }
 
     /// Static cohorts whose membership evaluation may ask for.

@@ -62,6 +62,7 @@ pub struct Selection {
     left_out: BitSet,
     cycle: bool,
     everything_left_out: bool,
+    billable: bool,
     /// Ready selections know what their flags want together; others ask flag by flag.
     wants: Option<Wants>,
 }
@@ -116,6 +117,12 @@ impl Selection {
     #[must_use]
     pub fn has_cycle(&self) -> bool {
         self.cycle && !self.everything_left_out
+    }
+
+    /// Whether a flag that is billed is not left out. `flag_keys` does not matter here (`http.md` 8.2).
+    #[must_use]
+    pub fn is_billable(&self) -> bool {
+        self.billable
     }
 
     pub(super) fn wants(&self) -> Option<&Wants> {
@@ -187,6 +194,7 @@ impl Selection {
             }
         }
         self.everything_left_out = self.left_out.len() == project.flags.len();
+        self.billable = !sets.billable.is_subset(&self.left_out);
     }
 
     /// Puts the flags that are neither left out nor unneeded in stages.

@@ -16,6 +16,12 @@ pub const BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// body before it reads would otherwise meet a reset connection instead of the answer.
 const DISCARD_BYTES_MAX: u64 = 4 * BODY_BYTES_MAX as u64;
 
+/// How much of a refused request is read and thrown away: more than ordinary bodies have.
+const REFUSED_BYTES_MAX: usize = 64 * 1024;
+
+/// For how long. Most bodies arrive with their headers.
+const REFUSED_TIME_MAX: Duration = Duration::from_millis(250);
+
 /// Reserved at once for a body in several pieces, whatever length the client claims.
 const RESERVE_BYTES_MAX: usize = 64 * 1024;
 
@@ -44,6 +50,28 @@ where
     timeout(time_limit, collect(&mut body, announced))
         .await
         .unwrap_or(Err(HttpError::BodyBroken))
+}
+
+/// Reads and throws away the body of a request that is refused whatever it says, so that the usual client can keep
+/// its connection and reads the answer instead of a reset. A larger or slower body is left unread: the
+/// connection is closed behind the answer. One that the client waits for leave to send is not asked for.
+pub(super) async fn discard_refused<B>(mut body: B, expects_continue: bool)
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    if body.is_end_stream() || expects_continue || body.size_hint().lower() > REFUSED_BYTES_MAX as u64 {
+        return;
+    }
+    let discarding = async {
+        let mut seen = 0;
+        while let Ok(Some(piece)) = next_piece(&mut body).await
+            && seen <= REFUSED_BYTES_MAX
+        {
+            seen += piece.len();
+        }
+    };
+    // Late is as good as too large.
+    drop(timeout(REFUSED_TIME_MAX, discarding).await);
 }
 
 async fn collect<B>(body: &mut B, announced: u64) -> Result<Bytes, HttpError>

@@ -1,7 +1,8 @@
 //! The client's IP address (`http.md` 4.2).
 //!
-//! The leftmost hop is believed, as upstream does, so a client can name any address it likes
-//! unless a proxy overwrites the headers.
+//! By default the leftmost hop is believed, as upstream does, so a client can name any address it likes
+//! unless a proxy overwrites the headers. Where the number of proxies in front is known (`TRUSTED_PROXY_HOPS`), only
+//! what they wrote is believed.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -19,9 +20,16 @@ static SINGLE_ADDRESS: [HeaderName; 4] = [
     HeaderName::from_static("cf-connecting-ip"),
 ];
 
-/// The address that a request comes from, as its headers say, else `peer`.
+/// The address that a request comes from.
+///
+/// `trusted_hops` 0: as its headers say, else `peer`. Otherwise the entry of `X-Forwarded-For` that is so many from the
+/// right, over all lines; `peer` when there are fewer, or when that one is no address, because such a request
+/// did not come through the proxies. Other headers are not looked at then: clients can send them.
 #[must_use]
-pub fn client_address(headers: &HeaderMap, peer: IpAddr) -> IpAddr {
+pub fn client_address(headers: &HeaderMap, peer: IpAddr, trusted_hops: usize) -> IpAddr {
+    if let Some(to_its_right) = trusted_hops.checked_sub(1) {
+        return from_the_right(headers, to_its_right).unwrap_or(peer);
+    }
     text(headers, &FORWARDED_FOR)
         .and_then(|line| without_port(first_entry(line)).parse().ok())
         .or_else(|| any_forwarded_for(headers))
@@ -33,6 +41,16 @@ pub fn client_address(headers: &HeaderMap, peer: IpAddr) -> IpAddr {
         })
         .or_else(|| viewer(headers))
         .unwrap_or(peer)
+}
+
+fn from_the_right(headers: &HeaderMap, to_its_right: usize) -> Option<IpAddr> {
+    let entry = headers
+        .get_all(&FORWARDED_FOR)
+        .iter()
+        .rev()
+        .flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','))
+        .nth(to_its_right)?;
+    without_port(str::from_utf8(entry).ok()?.trim()).parse().ok()
 }
 
 /// A header's first line, if it is visible ASCII.
@@ -104,12 +122,40 @@ mod tests {
 
     #[track_caller]
     fn is(lines: &[(&'static str, &str)], expected: &str) {
+        is_behind(0, lines, expected);
+    }
+
+    #[track_caller]
+    fn is_behind(trusted_hops: usize, lines: &[(&'static str, &str)], expected: &str) {
         let mut headers = HeaderMap::new();
         for (name, value) in lines {
             let value = HeaderValue::from_bytes(value.as_bytes()).unwrap();
             headers.append(HeaderName::from_static(name), value);
         }
-        assert_eq!(client_address(&headers, PEER).to_string(), expected, "{lines:?}");
+        assert_eq!(
+            client_address(&headers, PEER, trusted_hops).to_string(),
+            expected,
+            "{trusted_hops}: {lines:?}"
+        );
+    }
+
+    #[test]
+    fn behind_trusted_proxies_only_what_they_wrote_counts() {
+        let two_lines = [
+            ("x-forwarded-for", "198.51.100.1, 203.0.113.9:51234"),
+            ("x-forwarded-for", "[2001:db8::1]:443 , 10.0.0.1"),
+            ("x-real-ip", "198.51.100.2"),
+        ];
+        let from_the_right = ["10.0.0.1", "2001:db8::1", "203.0.113.9", "198.51.100.1"];
+        for (to_its_right, expected) in from_the_right.iter().enumerate() {
+            is_behind(to_its_right + 1, &two_lines, expected);
+        }
+        // Fewer entries than proxies: somebody went around them.
+        is_behind(5, &two_lines, "192.0.2.1");
+        is_behind(1, &[("x-real-ip", "198.51.100.2")], "192.0.2.1");
+        is_behind(1, &[("x-forwarded-for", "203.0.113.9, unknown")], "192.0.2.1");
+        is_behind(1, &[("x-forwarded-for", "caf\u{e9}, 203.0.113.9")], "203.0.113.9");
+        is_behind(1, &[("x-forwarded-for", "203.0.113.9, caf\u{e9}")], "192.0.2.1");
     }
 
     #[test]

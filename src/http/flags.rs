@@ -4,15 +4,18 @@ use bytes::Bytes;
 use hyper::HeaderMap;
 use hyper::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, ORIGIN, USER_AGENT};
 
-use super::client_address::client_address;
+use super::admission::Admission;
 use super::clock::milliseconds;
+use super::config_fields::config_part;
 use super::request_id::RequestId;
 use super::scratch::{Loan, RequestScratch};
 use super::user_agent::UserAgent;
 use super::{AppState, FlagsCall, HttpError};
 use crate::context::cookieless::{CookielessError, CookielessInput};
+use crate::context::geo::GeoProperties;
 use crate::engine::Instant;
-use crate::evaluation::{EvaluationError, RequestScope, Scratch, evaluate, evaluate_now};
+use crate::evaluation::{EvaluationError, EvaluationReport, RequestScope, Scratch, evaluate, evaluate_now};
+use crate::quota::{RequestType, Resource};
 use crate::snapshot::{LoadError, LookupError, ProjectSnapshot};
 use crate::wire::request::FlagRequest;
 use crate::wire::response::{Answer, Envelope, Shape, encode};
@@ -27,6 +30,15 @@ const STATEFUL: i16 = 2;
 /// An unusually large answer does not make later ones reserve as much.
 const ANSWER_BYTES_EXPECTED_MAX: usize = 256 * 1024;
 
+/// What an answer says besides the flags.
+#[derive(Debug, Clone, Copy)]
+struct Outcome {
+    /// Some flag could not be evaluated as it should.
+    errors: bool,
+    /// The project is over its quota, and nothing was evaluated.
+    quota_limited: bool,
+}
+
 /// Answers an evaluation request (`http.md` 8.1) that needs no waiting: the team is held, and nothing stored decides the answer. `None` otherwise.
 ///
 /// This is the path of nearly every request, and it is not a future: the state of one would be moved several
@@ -35,6 +47,7 @@ pub(super) fn answer_now(
     state: &AppState,
     call: &FlagsCall<'_>,
     body: &[u8],
+    admission: &mut Admission<'_>,
 ) -> Result<Option<Bytes>, HttpError> {
     let mut loan = Loan::take();
     let RequestScratch {
@@ -42,32 +55,34 @@ pub(super) fn answer_now(
         evaluation,
         answer_bytes,
     } = &mut *loan;
-    let decoded =
-        decode(memory, body, body_format(call), &mut Kludges::default()).map_err(HttpError::Decode)?;
+    let decoded = decode(memory, body, body_format(call), &mut Kludges::default())
+        .map_err(|error| admission.undecodable(call, error))?;
     let request = decoded.request();
-    let Some(snapshot) = state.snapshots.get(token(request.token, call)?) else {
+    let token = token(request.token, call, admission)?;
+    let Some(snapshot) = state.snapshots.get(token) else {
         return Ok(None);
     };
     let now = state.clock.now();
     evaluation.clear();
-    let mut errors = false;
-    if !request.disable_flags {
+    let mut outcome = Outcome {
+        errors: false,
+        quota_limited: is_limited(state, &request, token)?,
+    };
+    if !request.disable_flags && !outcome.quota_limited {
         if is_cookieless(state, &request, &snapshot) {
             return Ok(None);
         }
-        let scope = scope(&request, call, now)?;
+        let agent = UserAgent::of(call.headers);
+        let location = location(state, call, &request, &snapshot);
+        let scope = scope(&agent, call, now, location.as_ref());
         let report = evaluate_now(&snapshot.project, &request, &scope, &state.evaluation, evaluation);
         let Some(report) = report else { return Ok(None) };
-        errors = report.errors;
+        count(state, &snapshot, &agent, &report, now);
+        count_difference(state, &report);
+        outcome.errors = report.errors;
     }
-    Ok(Some(write(
-        &snapshot,
-        call,
-        now,
-        errors,
-        evaluation,
-        answer_bytes,
-    )))
+    let answer = write(state, &snapshot, call, now, outcome, evaluation, answer_bytes);
+    Ok(Some(answer))
 }
 
 /// Answers anything. Starts over, with the body that [`answer_now`] left as it was: what waiting costs makes a
@@ -76,6 +91,7 @@ pub(super) async fn answer_later(
     state: &AppState,
     call: &FlagsCall<'_>,
     body: &[u8],
+    admission: &mut Admission<'_>,
 ) -> Result<Bytes, HttpError> {
     let mut loan = Loan::take();
     let RequestScratch {
@@ -83,21 +99,26 @@ pub(super) async fn answer_later(
         evaluation,
         answer_bytes,
     } = &mut *loan;
-    let decoded =
-        decode(memory, body, body_format(call), &mut Kludges::default()).map_err(HttpError::Decode)?;
+    let decoded = decode(memory, body, body_format(call), &mut Kludges::default())
+        .map_err(|error| admission.undecodable(call, error))?;
     let cookieless_id;
     let mut request = decoded.request();
-    let token = token(request.token, call)?;
+    let token = token(request.token, call, admission)?;
     let snapshot = state.snapshots.get_or_load(token).await.map_err(lookup_error)?;
     let now = state.clock.now();
     evaluation.clear();
-    let mut errors = false;
-    if !request.disable_flags {
+    let mut outcome = Outcome {
+        errors: false,
+        quota_limited: is_limited(state, &request, token)?,
+    };
+    if !request.disable_flags && !outcome.quota_limited {
         if is_cookieless(state, &request, &snapshot) {
             cookieless_id = cookieless_identity(state, call, &request, &snapshot, now).await?;
             request.distinct_id = Some(&cookieless_id);
         }
-        let scope = scope(&request, call, now)?;
+        let agent = UserAgent::of(call.headers);
+        let location = location(state, call, &request, &snapshot);
+        let scope = scope(&agent, call, now, location.as_ref());
         let evaluated = evaluate(
             &snapshot.project,
             snapshot.team.id,
@@ -113,9 +134,19 @@ pub(super) async fn answer_later(
                 .map_err(|EvaluationError::Busy { waited }| HttpError::EvaluationBusy {
                     waited_ms: waited.as_millis() as u64,
                 })?;
-        errors = report.errors;
+        count(state, &snapshot, &agent, &report, now);
+        count_difference(state, &report);
+        outcome.errors = report.errors;
     }
-    Ok(write(&snapshot, call, now, errors, evaluation, answer_bytes))
+    Ok(write(
+        state,
+        &snapshot,
+        call,
+        now,
+        outcome,
+        evaluation,
+        answer_bytes,
+    ))
 }
 
 fn body_format<'h>(call: &FlagsCall<'h>) -> BodyFormat<'h> {
@@ -143,7 +174,7 @@ async fn cookieless_identity(
     let input = CookielessInput {
         team_id: snapshot.team.id,
         stateful: snapshot.team.cookieless_server_hash_mode == STATEFUL,
-        ip: client_address(call.headers, call.peer),
+        ip: call.client_address(),
         host: text(call.headers, &ORIGIN).unwrap_or_default(),
         user_agent: text(call.headers, &USER_AGENT).unwrap_or_default(),
         sent_at_ms: call.query.sent_at,
@@ -165,23 +196,78 @@ async fn cookieless_identity(
     })
 }
 
-fn scope(request: &FlagRequest<'_>, call: &FlagsCall<'_>, now: Instant) -> Result<RequestScope, HttpError> {
+/// Where the request comes from, if some flag looks at that and the sender does not object (`http.md` 6.3).
+#[inline]
+fn location<'s>(
+    state: &'s AppState,
+    call: &FlagsCall<'_>,
+    request: &FlagRequest<'_>,
+    snapshot: &ProjectSnapshot,
+) -> Option<GeoProperties<'s>> {
+    let geo = state.geo.as_ref()?;
+    if request.geoip_disable || snapshot.project.location().is_none() {
+        return None;
+    }
+    Some(geo.locate(call.client_address()))
+}
+
+fn count_difference(state: &AppState, report: &EvaluationReport) {
+    if let Some(geo) = &state.geo
+        && report.location_differs
+    {
+        geo.count_difference();
+    }
+}
+
+/// Whether the project is over its quota. Not asked with `disable_flags`; a request for flags needs a distinct id first
+/// (`http.md` 8.1).
+fn is_limited(state: &AppState, request: &FlagRequest<'_>, token: &str) -> Result<bool, HttpError> {
+    if request.disable_flags {
+        return Ok(false);
+    }
     if request.distinct_id.is_none() {
         return Err(HttpError::MissingDistinctId);
     }
-    Ok(RequestScope {
-        runtime: UserAgent::of(call.headers).runtime,
+    Ok(state.quota.is_limited(Resource::FeatureFlags, token))
+}
+
+fn scope<'a>(
+    agent: &UserAgent<'_>,
+    call: &FlagsCall<'_>,
+    now: Instant,
+    location: Option<&'a GeoProperties<'a>>,
+) -> RequestScope<'a> {
+    RequestScope {
+        runtime: agent.runtime,
         survey_only: call.query.only_evaluate_survey_feature_flags,
         now,
-    })
+        location,
+    }
+}
+
+/// Counts an evaluated request, if a flag that is billed took part in it.
+fn count(
+    state: &AppState,
+    snapshot: &ProjectSnapshot,
+    agent: &UserAgent<'_>,
+    report: &EvaluationReport,
+    now: Instant,
+) {
+    if report.billable {
+        let team_id = snapshot.team.id;
+        state
+            .quota
+            .record(RequestType::Decide, team_id, agent.library, now.seconds);
+    }
 }
 
 /// Writes the last evaluation's records in the shape that is asked for.
 fn write(
+    state: &AppState,
     snapshot: &ProjectSnapshot,
     call: &FlagsCall<'_>,
     now: Instant,
-    errors: bool,
+    outcome: Outcome,
     evaluation: &Scratch,
     answer_bytes: &mut usize,
 ) -> Bytes {
@@ -189,10 +275,10 @@ fn write(
     let envelope = Envelope {
         request_id: request_id.as_str(),
         evaluated_at: milliseconds(now),
-        errors,
-        quota_limited: false,
+        errors: outcome.errors,
+        quota_limited: outcome.quota_limited,
         minimal_flag_called_events: snapshot.team.minimal_flag_called_events,
-        config: call.query.config.unwrap_or(call.is_decide),
+        config: config_part(state, call, snapshot),
     };
     let answer = Answer {
         fragments: &snapshot.fragments,
@@ -207,8 +293,23 @@ fn write(
     Bytes::from(out)
 }
 
-/// The project token: body, then query, then headers (`http.md` 7.1).
-fn token<'t>(body: Option<&'t str>, call: &FlagsCall<'t>) -> Result<&'t str, HttpError> {
+/// The project token, admitted by its limiter.
+fn token<'t>(
+    body: Option<&'t str>,
+    call: &FlagsCall<'t>,
+    admission: &mut Admission<'_>,
+) -> Result<&'t str, HttpError> {
+    let token = sent_token(body, call);
+    admission.token(call, token)?;
+    let token = token.ok_or(HttpError::MissingToken)?;
+    if token.len() > TOKEN_BYTES_MAX || token.bytes().any(|byte| byte.is_ascii_control()) {
+        return Err(HttpError::UnknownToken);
+    }
+    Ok(token)
+}
+
+/// The project token as sent: body, then query, then headers (`http.md` 7.1).
+fn sent_token<'t>(body: Option<&'t str>, call: &FlagsCall<'t>) -> Option<&'t str> {
     let query = || call.query.token.as_deref();
     let key_header = || call.headers.get("x-posthog-project-api-key")?.to_str().ok();
     let bearer = || {
@@ -217,16 +318,10 @@ fn token<'t>(body: Option<&'t str>, call: &FlagsCall<'t>) -> Result<&'t str, Htt
             .filter(|key| key.starts_with("phc_"))
     };
     let is_some = |token: &&str| !token.is_empty();
-    let token = body
-        .filter(is_some)
+    body.filter(is_some)
         .or_else(|| query().filter(is_some))
         .or_else(|| key_header().filter(is_some))
         .or_else(|| bearer().filter(is_some))
-        .ok_or(HttpError::MissingToken)?;
-    if token.len() > TOKEN_BYTES_MAX || token.bytes().any(|byte| byte.is_ascii_control()) {
-        return Err(HttpError::UnknownToken);
-    }
-    Ok(token)
 }
 
 fn text<'h>(headers: &'h HeaderMap, name: &hyper::header::HeaderName) -> Option<&'h str> {
@@ -234,7 +329,7 @@ fn text<'h>(headers: &'h HeaderMap, name: &hyper::header::HeaderName) -> Option<
 }
 
 /// An outage is never "invalid token" (`http.md` 7.2).
-fn lookup_error(error: LookupError) -> HttpError {
+pub(super) fn lookup_error(error: LookupError) -> HttpError {
     match error {
         LookupError::UnknownToken => HttpError::UnknownToken,
         LookupError::Busy => HttpError::ServiceUnavailable,

@@ -5,7 +5,7 @@ use hyper::HeaderMap;
 
 use super::clock::{Clock, milliseconds};
 use super::request_id::RequestId;
-use crate::wire::response::{Envelope, write_minimal};
+use crate::wire::response::{ConfigPart, Envelope, write_minimal};
 
 /// The body for a request with this `v`; the decide header and path make no difference here.
 pub(super) fn answer(version: Option<i32>, headers: &HeaderMap, clock: Clock) -> Bytes {
@@ -16,7 +16,7 @@ pub(super) fn answer(version: Option<i32>, headers: &HeaderMap, clock: Clock) ->
         errors: false,
         quota_limited: false,
         minimal_flag_called_events: false,
-        config: false,
+        config: ConfigPart::Off,
     };
     let mut out = Vec::with_capacity(512);
     write_minimal(version, &envelope, &mut out);

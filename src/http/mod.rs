@@ -3,10 +3,13 @@
 //! `route.rs` answers any request; `flags.rs` is the evaluation endpoint; `respond.rs` is the one place
 //! that knows statuses and error texts. Connections, their limits in time and their end are `server`'s.
 
+mod admission;
 mod body;
 pub mod client_address;
 mod clock;
+mod config_fields;
 mod cors;
+mod definitions;
 pub mod flags;
 mod minimal;
 mod probes;
@@ -25,15 +28,18 @@ use hyper::HeaderMap;
 
 pub use body::BODY_BYTES_MAX;
 pub use clock::Clock;
+pub use definitions::{Definitions, DefinitionsStores};
 pub use respond::{Content, HttpError, Reply};
 pub use route::handle;
 
 use crate::config::{Config, ServiceMode};
 use crate::context::PersonSource;
 use crate::context::cookieless::{Cookieless, CookielessStore};
+use crate::context::geo::{GeoLookup, GeoSource};
 use crate::engine::ContinuityLookups;
 use crate::evaluation::{EvaluationPool, EvaluationSettings};
-use crate::limit::ConcurrencyLimit;
+use crate::limit::{ConcurrencyLimit, Limits};
+use crate::quota::Quota;
 use crate::resilience::RetryBudget;
 use crate::snapshot::{ProjectSource, SnapshotMap, SnapshotSettings};
 use crate::telemetry::{Heartbeat, ReadinessGate, StoreCheck};
@@ -49,16 +55,26 @@ pub struct AppState {
     pub body_read_timeout: Duration,
     /// Requests in the flag handlers at once.
     pub concurrency: ConcurrencyLimit,
+    /// Requests a client address, project token or team.
+    pub limits: Arc<Limits>,
+    /// Entries of `X-Forwarded-For` that are believed (`http.md` 4.2).
+    pub trusted_proxy_hops: usize,
     /// Beaten by the server, asked by `/_liveness`.
     pub heartbeat: Heartbeat,
     /// Closed by the server when it drains, asked by `/_readiness`.
     pub readiness: ReadinessGate,
     /// Teams that this process holds.
     pub snapshots: Arc<SnapshotMap>,
+    /// What SDKs evaluate with themselves, and who may have it.
+    pub definitions: Definitions,
     /// Persons, groups and continuity rows.
     pub persons: Arc<dyn PersonSource>,
     /// Makes the ids of cookieless mode.
     pub cookieless: Cookieless,
+    /// Who is over a limit, and usage counts; tasks of their own read and write them.
+    pub quota: Arc<Quota>,
+    /// Locations of clients; `None`: there is no database of them.
+    pub geo: Option<GeoLookup>,
     /// Settings of evaluation.
     pub evaluation: EvaluationSettings,
     /// The system's clock unless a caller fixes it.
@@ -69,10 +85,14 @@ pub struct AppState {
 pub struct Stores {
     /// Definitions.
     pub projects: Arc<dyn ProjectSource>,
+    /// The same as SDKs get them, and credentials.
+    pub definitions: DefinitionsStores,
     /// Persons, groups and continuity rows.
     pub persons: Arc<dyn PersonSource>,
     /// Salts and identify counts.
     pub cookieless: Arc<dyn CookielessStore>,
+    /// Locations of clients, if there is a database of them.
+    pub geo: Option<Arc<dyn GeoSource>>,
     /// The process's budget for second attempts.
     pub retries: Arc<RetryBudget>,
     /// What the readiness probe asks.
@@ -89,9 +109,12 @@ impl AppState {
             request_timeout: config.concurrency.request_timeout,
             body_read_timeout: config.server.body_read_timeout,
             concurrency: ConcurrencyLimit::new(config.concurrency.max_concurrency),
+            limits: Arc::new(Limits::new(&config.rate_limit, &config.definitions)),
+            trusted_proxy_hops: config.server.trusted_proxy_hops,
             heartbeat: Heartbeat::new(config.telemetry.health_interval),
             readiness: ReadinessGate::new(config.server.readiness_checks_database.then_some(stores.check)),
             snapshots: Arc::new(SnapshotMap::new(stores.projects, snapshot_settings(config))),
+            definitions: Definitions::new(config, stores.definitions, snapshot_settings(config)),
             persons: stores.persons,
             cookieless: Cookieless::new(
                 stores.cookieless,
@@ -99,9 +122,22 @@ impl AppState {
                 config.cookieless.force_stateless,
                 config.cookieless.salt_ttl,
             ),
+            quota: Arc::new(Quota::new(
+                config.quota.pending_entries_max,
+                !config.continuity.skip_writes,
+            )),
+            geo: stores.geo.map(GeoLookup::new),
             evaluation: evaluation_settings(config, stores.retries),
             clock: Clock::default(),
         }
+    }
+}
+
+impl AppState {
+    /// Loads again what the stores say has changed. Run as a task; it never ends.
+    pub fn follow_changes(&self, retry_after: Duration) -> impl Future<Output = ()> + Send + 'static {
+        let others = self.definitions.followers();
+        Arc::clone(&self.snapshots).follow_changes_with(others, retry_after)
     }
 }
 
@@ -114,8 +150,18 @@ pub struct FlagsCall<'a> {
     pub query: &'a FlagsQuery<'a>,
     /// Whether the older shapes are asked for, by path or by header (`http.md` 9.1).
     pub is_decide: bool,
-    /// Peer of the connection; the client's address is found by `http.md` 4.2.
+    /// Peer of the connection.
     pub peer: IpAddr,
+    /// `TRUSTED_PROXY_HOPS`.
+    pub trusted_proxy_hops: usize,
+}
+
+impl FlagsCall<'_> {
+    /// The client's address (`http.md` 4.2). Reads headers: keep the result.
+    #[must_use]
+    pub fn client_address(&self) -> IpAddr {
+        client_address::client_address(self.headers, self.peer, self.trusted_proxy_hops)
+    }
 }
 
 fn snapshot_settings(config: &Config) -> SnapshotSettings {

@@ -101,8 +101,12 @@ pub enum HttpError {
     UnknownToken,
     /// No distinct id.
     MissingDistinctId,
-    /// A limiter refuses.
+    /// The definitions limiter refuses.
     RateLimited,
+    /// The limiter of client addresses refuses.
+    IpRateLimited,
+    /// The limiter of project tokens refuses.
+    TokenRateLimited,
     /// Definitions over the billing limit.
     DefinitionsOverQuota,
     /// Definitions without a bearer credential.
@@ -210,7 +214,7 @@ impl HttpError {
             | Self::SecretTokenInvalid
             | Self::PersonalKeyInvalid => StatusCode::UNAUTHORIZED,
             Self::PersonalKeyLacksScope => StatusCode::FORBIDDEN,
-            Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+            Self::RateLimited | Self::IpRateLimited | Self::TokenRateLimited => StatusCode::TOO_MANY_REQUESTS,
             Self::DefinitionsOverQuota => StatusCode::PAYMENT_REQUIRED,
             Self::DependencyUnavailable
             | Self::CacheMissing
@@ -239,6 +243,8 @@ impl HttpError {
             Self::UnknownToken => "invalid_token",
             Self::MissingDistinctId => "missing_distinct_id",
             Self::RateLimited => "rate_limited",
+            Self::IpRateLimited => "ip_rate_limited",
+            Self::TokenRateLimited => "token_rate_limited",
             Self::DefinitionsOverQuota => "billing_limit",
             Self::NoCredential => "no_authentication",
             Self::SecretTokenInvalid => "secret_api_token_invalid",
@@ -289,7 +295,7 @@ impl HttpError {
             Self::MissingDistinctId => {
                 text("The distinct_id field is missing from the request. Please include a valid identifier.")
             }
-            Self::RateLimited => {
+            Self::RateLimited | Self::IpRateLimited | Self::TokenRateLimited => {
                 json_error!("validation_error", "rate_limit_exceeded", "Rate limit exceeded")
             }
             Self::DefinitionsOverQuota => json_error!(
@@ -378,6 +384,8 @@ mod tests {
             HttpError::MissingToken,
             HttpError::UnknownToken,
             HttpError::RateLimited,
+            HttpError::IpRateLimited,
+            HttpError::TokenRateLimited,
             HttpError::DefinitionsOverQuota,
             HttpError::NoCredential,
             HttpError::SecretTokenInvalid,

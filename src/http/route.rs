@@ -10,15 +10,14 @@ use hyper::http::request::Parts;
 use hyper::{Method, Request, Response};
 use tokio::time::{Instant, timeout_at};
 
+use super::admission::Admission;
 use super::probes::{self, Probe};
-use super::respond::{Content, HttpError, Reply};
-use super::{AppState, FlagsCall, body, cors, flags, minimal, unwind};
+use super::respond::{HttpError, Reply};
+use super::{AppState, FlagsCall, admission, body, cors, definitions, flags, minimal, unwind};
 use crate::config::ServiceMode;
-use crate::wire::percent;
 use crate::wire::query::FlagsQuery;
 
 const FLAGS_ALLOW: &str = "GET, POST, OPTIONS, HEAD";
-const DEFINITIONS_ALLOW: &str = "GET, OPTIONS, HEAD";
 
 /// Set by the proxy in front for `/decide`.
 static X_ORIGINAL_ENDPOINT: HeaderName = HeaderName::from_static("x-original-endpoint");
@@ -71,10 +70,13 @@ where
         let allow = matches!(route, Route::Probe(_)).then_some(probes::ALLOW);
         return cors::preflight(origin, requested, allow);
     }
+    let mut warned = false;
+    let mut etag = None;
     let answered = unwind::catch(async {
         match route {
-            Route::Flags { decide } => flag_route(state, peer, decide, &parts, body).await,
-            Route::Definitions => definitions_route(&parts),
+            Route::Flags { decide } => flag_route(state, peer, decide, &parts, body, &mut warned).await,
+            // Its state is not part of every request's.
+            Route::Definitions => Box::pin(definitions::answer(state, &parts, &mut etag)).await,
             Route::Probe(probe) => Ok(probes::answer(state, probe, &parts.method).await),
             Route::Unknown => Ok(Reply::not_found()),
         }
@@ -83,7 +85,14 @@ where
     let reply = answered
         .unwrap_or(Err(HttpError::Internal))
         .unwrap_or_else(HttpError::reply);
-    cors::respond(reply, origin)
+    let mut response = cors::respond(reply, origin);
+    if warned {
+        admission::warn(&mut response);
+    }
+    if let Some(etag) = etag {
+        definitions::validate(&mut response, etag);
+    }
+    response
 }
 
 /// Query, body, method, in this order and for every method (`http.md` 2.2).
@@ -93,15 +102,31 @@ async fn flag_route<B>(
     decide: bool,
     parts: &Parts,
     body: B,
+    warned: &mut bool,
 ) -> Result<Reply, HttpError>
 where
     B: Body<Data = Bytes> + Unpin,
 {
     let deadline = Instant::now() + state.request_timeout;
     let query = FlagsQuery::parse(parts.uri.query()).map_err(HttpError::Query)?;
-    // The limiter by client address belongs here: before the body is read (`decisions.md` 3).
+    let call = FlagsCall {
+        headers: &parts.headers,
+        query: &query,
+        is_decide: decide || asks_for_decide(parts),
+        peer,
+        trusted_proxy_hops: state.trusted_proxy_hops,
+    };
+    let expects_continue = parts.headers.contains_key(EXPECT);
+    let mut admission = Admission::new(state, warned);
+    // Before the body is read: a flood costs as little as it can (`decisions.md` 3). Only evaluation is limited.
+    if parts.method == Method::POST
+        && let Err(refused) = admission.client(&call)
+    {
+        body::discard_refused(body, expects_continue).await;
+        return Err(refused);
+    }
     let time_limit = state.body_read_timeout.min(state.request_timeout);
-    let body = body::read(body, time_limit, parts.headers.contains_key(EXPECT)).await?;
+    let body = body::read(body, time_limit, expects_continue).await?;
     match parts.method {
         Method::POST => {}
         Method::GET => {
@@ -114,22 +139,17 @@ where
         Method::HEAD => return Ok(Reply::json(Bytes::new())),
         _ => return Ok(Reply::method_not_allowed(FLAGS_ALLOW)),
     }
-    let call = FlagsCall {
-        headers: &parts.headers,
-        query: &query,
-        is_decide: decide || asks_for_decide(parts),
-        peer,
-    };
+    admission.peek(&body)?;
     // The place is taken once the body is here, so that slow clients do not hold places.
     if let Some(_place) = state.concurrency.try_acquire()
-        && let Some(answer) = flags::answer_now(state, &call, &body)?
+        && let Some(answer) = flags::answer_now(state, &call, &body, &mut admission)?
     {
         return Ok(Reply::json(answer));
     }
     // Rare, and large: boxed, so that the future of every other request stays small.
     let later = Box::pin(async {
         let _place = state.concurrency.acquire().await;
-        flags::answer_later(state, &call, &body).await
+        flags::answer_later(state, &call, &body, &mut admission).await
     });
     let answer = timeout_at(deadline, later)
         .await
@@ -143,39 +163,4 @@ fn asks_for_decide(parts: &Parts) -> bool {
         .headers
         .get(&X_ORIGINAL_ENDPOINT)
         .is_some_and(|value| value == "decide")
-}
-
-/// Query, method, in this order; the body is not read (`http.md` 2.2, 13.1).
-fn definitions_route(parts: &Parts) -> Result<Reply, HttpError> {
-    let tokens = count_of("token", parts.uri.query());
-    if tokens > 1 {
-        return Err(HttpError::RepeatedParameter("token"));
-    }
-    let bearer_may_name_team = parts
-        .headers
-        .get(hyper::header::AUTHORIZATION)
-        .is_some_and(|value| value.as_bytes().starts_with(b"Bearer phs_"));
-    if tokens == 0 && !bearer_may_name_team && !parts.headers.contains_key("x-posthog-project-api-key") {
-        return Err(HttpError::MissingParameter("token"));
-    }
-    match parts.method {
-        // The definitions feed is not built yet: nothing is cached for anyone (`http.md` 12.4).
-        Method::GET => Err(HttpError::CacheMissing),
-        Method::HEAD => Ok(Reply {
-            status: hyper::StatusCode::OK,
-            content: Content::Json,
-            allow: None,
-            body: Bytes::new(),
-        }),
-        _ => Ok(Reply::method_not_allowed(DEFINITIONS_ALLOW)),
-    }
-}
-
-/// How often a parameter is given (`http.md` 3).
-fn count_of(wanted: &str, query: Option<&str>) -> usize {
-    let names = query.unwrap_or_default().split('&');
-    names
-        .map(|pair| pair.split_once('=').map_or(pair, |(name, _)| name))
-        .filter(|name| percent::decode_query(name) == wanted)
-        .count()
 }

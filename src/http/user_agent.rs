@@ -4,6 +4,7 @@ use hyper::HeaderMap;
 use hyper::header::{HeaderName, ORIGIN, REFERER, USER_AGENT};
 
 use crate::engine::RequestRuntime;
+use crate::quota::Library;
 
 /// What the headers tell of the software that asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,7 +12,7 @@ pub struct UserAgent<'h> {
     /// Where that software runs; `None` is unknown. An explicit `evaluation_runtime` overrides it.
     pub runtime: Option<RequestRuntime>,
     /// The library name for usage counting.
-    pub library: &'static str,
+    pub library: Library,
     /// `lib` of the request log: the SDK's own name, or `web` for a browser.
     pub lib: Option<&'h str>,
     /// The SDK's version, for the log; its fallback is the `ver` query parameter.
@@ -26,8 +27,6 @@ static FETCH_HEADERS: [HeaderName; 2] = [
     HeaderName::from_static("sec-fetch-mode"),
     HeaderName::from_static("sec-fetch-site"),
 ];
-const OTHER: &str = "other";
-const BROWSER_LIBRARY: &str = "posthog-js";
 
 impl<'h> UserAgent<'h> {
     /// Reads `User-Agent` and the headers that only browsers send.
@@ -41,7 +40,7 @@ impl<'h> UserAgent<'h> {
                 agent.runtime = Some(RequestRuntime::Client);
             }
             if fetch && agent.lib.is_none() {
-                agent.library = BROWSER_LIBRARY;
+                agent.library = Library::Js;
             }
         }
         agent
@@ -54,11 +53,11 @@ impl<'h> UserAgent<'h> {
             (runtime, library, Some(name), Some(version))
         } else if BROWSER_MARKS.iter().any(|mark| text.contains(mark)) {
             let client = Some(RequestRuntime::Client);
-            (client, BROWSER_LIBRARY, Some("web"), None)
+            (client, Library::Js, Some("web"), None)
         } else if SERVER_MARKS.iter().any(|mark| text.contains(mark)) {
-            (Some(RequestRuntime::Server), OTHER, None, None)
+            (Some(RequestRuntime::Server), Library::Other, None, None)
         } else {
-            (None, OTHER, None, None)
+            (None, Library::Other, None, None)
         };
         Self {
             runtime,
@@ -77,26 +76,26 @@ fn sdk(text: &str) -> Option<(&str, &str)> {
     (!named.is_empty() && !version.is_empty()).then_some((name, version))
 }
 
-fn known_sdk(name: &str) -> (Option<RequestRuntime>, &'static str) {
+fn known_sdk(name: &str) -> (Option<RequestRuntime>, Library) {
     let server = Some(RequestRuntime::Server);
     let client = Some(RequestRuntime::Client);
     match name {
-        "python" => (server, "posthog-python"),
-        "ruby" => (server, "posthog-ruby"),
-        "php" => (server, "posthog-php"),
-        "java" => (server, "posthog-java"),
-        "go" => (server, "posthog-go"),
-        "node" => (server, "posthog-node"),
-        "dotnet" => (server, "posthog-dotnet"),
-        "elixir" => (server, "posthog-elixir"),
-        "rs" => (server, OTHER),
-        "server" => (server, "posthog-server"),
-        "js" => (client, BROWSER_LIBRARY),
-        "android" => (client, "posthog-android"),
-        "ios" => (client, "posthog-ios"),
-        "react-native" => (client, "posthog-react-native"),
-        "flutter" => (client, "posthog-flutter"),
-        _ => (None, OTHER),
+        "python" => (server, Library::Python),
+        "ruby" => (server, Library::Ruby),
+        "php" => (server, Library::Php),
+        "java" => (server, Library::Java),
+        "go" => (server, Library::Go),
+        "node" => (server, Library::Node),
+        "dotnet" => (server, Library::Dotnet),
+        "elixir" => (server, Library::Elixir),
+        "rs" => (server, Library::Other),
+        "server" => (server, Library::Server),
+        "js" => (client, Library::Js),
+        "android" => (client, Library::Android),
+        "ios" => (client, Library::Ios),
+        "react-native" => (client, Library::ReactNative),
+        "flutter" => (client, Library::Flutter),
+        _ => (None, Library::Other),
     }
 }
 
@@ -128,7 +127,7 @@ mod tests {
         let headers = headers(agent, others);
         let found = UserAgent::of(&headers);
         assert_eq!(
-            (found.runtime, found.library, found.lib),
+            (found.runtime, found.library.name(), found.lib),
             (runtime, library, lib),
             "{agent}"
         );

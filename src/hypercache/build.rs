@@ -11,7 +11,7 @@ mod team;
 
 use super::json::Json;
 
-pub use config::{config_payload, minimal_config};
+pub use config::{ConfigOptions, built_config, config_payload, is_replaceable};
 pub use definitions::definitions_payload;
 pub use flags::flags_payload;
 pub use team::team_payload;

@@ -70,6 +70,8 @@ pub struct TeamRow {
     pub property_matching_version: i32,
     /// JSON text of each of [`TEAM_SETTING_COLUMNS`], in that order; `null` for null. The sample rate is a number here.
     pub settings: Vec<String>,
+    /// JSON text of `session_recording_trigger_groups`, which the team entry does not hold; `None` for null.
+    pub trigger_groups: Option<String>,
 }
 
 /// `posthog_featureflag` with its evaluation contexts (query F1).
@@ -145,6 +147,8 @@ pub struct ProjectRows {
     pub survey_flag_ids: Vec<i32>,
     /// `posthog_remoteconfig.config` as JSON text.
     pub remote_config: Option<String>,
+    /// `posthog_errortrackingsuppressionrule.filters` as JSON text, in the order of the rules.
+    pub suppression_rules: Vec<String>,
 }
 
 /// Which teams a builder goes through.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::{BoxFuture, EntryCache, EntryKey, EntryWrite, ObjectStore, StoredEntry, TierError};
+use super::{BoxFuture, EntryCache, EntryKey, EntryWrite, ObjectStore, StoredEntry, StoredPair, TierError};
 
 /// Bytes that an entry takes besides its values.
 const OVERHEAD_BYTES: usize = 256;
@@ -98,6 +98,14 @@ impl EntryCache for MemoryCache {
 
     fn get_etag<'a>(&'a self, key: &'a EntryKey) -> BoxFuture<'a, Result<Option<Bytes>, TierError>> {
         ready(Ok(self.entries().live(key).and_then(|held| held.etag.clone())))
+    }
+
+    fn get_both<'a>(&'a self, key: &'a EntryKey) -> BoxFuture<'a, Result<StoredPair, TierError>> {
+        let pair = self.entries().live(key).map(|held| StoredPair {
+            payload: Some(held.payload.clone()),
+            etag: held.etag.clone(),
+        });
+        ready(Ok(pair.unwrap_or_default()))
     }
 
     fn inspect<'a>(&'a self, key: &'a EntryKey) -> BoxFuture<'a, Result<Option<StoredEntry>, TierError>> {

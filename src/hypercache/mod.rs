@@ -27,4 +27,4 @@ pub use entry::{Entry, EntryKey, MISSING_TTL, REDIS_PREFIX};
 pub use etag::etag;
 pub use memory::{MemoryCache, NoObjects};
 pub use metadata::{Dependencies, Metadata, direct_dependencies};
-pub use port::{BoxFuture, EntryCache, EntryWrite, ObjectStore, StoredEntry, TierError};
+pub use port::{BoxFuture, EntryCache, EntryWrite, ObjectStore, StoredEntry, StoredPair, TierError};

@@ -3,6 +3,7 @@
 //! What cannot be read costs only itself: a flag becomes one that evaluates to an error, metadata is rebuilt from
 //! the flags. Only a text without a list of flags is unreadable as a whole.
 
+mod definitions;
 mod depth;
 mod team;
 #[cfg(test)]
@@ -17,7 +18,8 @@ use sonic_rs::{JsonValueTrait, LazyValue};
 use crate::definition::{EvaluationMetadata, MalformedFlag, RawCohort, RawFlag};
 use depth::is_too_deep;
 
-pub use team::parse_team;
+pub use definitions::{ParsedDefinitions, parse_definitions};
+pub use team::{TeamIdentity, parse_identity, parse_team};
 
 /// Largest text of an entry that is read, in bytes.
 const TEXT_BYTES_MAX: usize = 256 << 20;

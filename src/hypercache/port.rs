@@ -22,6 +22,9 @@ pub trait EntryCache: Send + Sync {
     /// The stored ETag.
     fn get_etag<'a>(&'a self, key: &'a EntryKey) -> BoxFuture<'a, Result<Option<Bytes>, TierError>>;
 
+    /// Payload and ETag as one server has them together: an ETag is never that of another payload (2.6).
+    fn get_both<'a>(&'a self, key: &'a EntryKey) -> BoxFuture<'a, Result<StoredPair, TierError>>;
+
     /// What the stored entry is recognised by and how long it will still live, for a builder that may skip a write; never from a
     /// replica, which may lag. `None`: no payload.
     fn inspect<'a>(&'a self, key: &'a EntryKey) -> BoxFuture<'a, Result<Option<StoredEntry>, TierError>>;
@@ -35,6 +38,15 @@ pub trait EntryCache: Send + Sync {
     /// Read repair (2.10): writes the payload only where none is, and then overwrites the ETag. Not entered in the expiry
     /// set. Whether the payload was written.
     fn repair<'a>(&'a self, key: &'a EntryKey, write: EntryWrite) -> BoxFuture<'a, Result<bool, TierError>>;
+}
+
+/// A payload and its ETag, as they are stored.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StoredPair {
+    /// `None` is a definite absence.
+    pub payload: Option<Bytes>,
+    /// May be there without a payload.
+    pub etag: Option<Bytes>,
 }
 
 /// What a builder compares.

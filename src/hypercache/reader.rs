@@ -208,18 +208,61 @@ impl HyperCacheReader {
     pub async fn read_etag(&self, key: &EntryKey) -> Option<String> {
         let stored = timeout(self.limits.cache, self.cache.get_etag(key)).await;
         let stored = stored.ok()?.ok()??;
-        match value::decode(&stored, self.limits.bytes_max) {
+        self.etag(&stored)
+    }
+
+    /// The entry of the first tier alone, with the ETag that belongs to it (2.6).
+    ///
+    /// # Errors
+    /// Why it has none; [`Self::read_below`] is the step after that.
+    pub async fn read_with_etag(
+        &self,
+        key: &EntryKey,
+        known: Option<u64>,
+    ) -> Result<(Hit, Option<String>), RedisFailure> {
+        let pair = match timeout(self.limits.cache, self.cache.get_both(key)).await {
+            Err(_) => return Err(RedisFailure::Tier(TierError::Timeout)),
+            Ok(pair) => pair.map_err(RedisFailure::Tier)?,
+        };
+        let hit = self.stored(pair.payload, known)?;
+        Ok((hit, pair.etag.and_then(|stored| self.etag(&stored))))
+    }
+
+    /// The entry from the second tier, after the first failed in this way.
+    ///
+    /// # Errors
+    /// When the second tier has no value in time.
+    pub async fn read_below(&self, key: &EntryKey, redis: RedisFailure) -> Result<Hit, Miss> {
+        match self.read_objects(key, None, &redis).await {
+            Ok((content, tag)) => Ok(Hit {
+                content,
+                source: Source::S3,
+                tag,
+                redis: Some(redis),
+            }),
+            Err(objects) => Err(Miss { redis, objects }),
+        }
+    }
+
+    /// Empty and unreadable mean that there is none (2.6).
+    fn etag(&self, stored: &Bytes) -> Option<String> {
+        match value::decode(stored, self.limits.bytes_max) {
             Ok(Stored::Text(etag)) if !etag.is_empty() => Some(etag.into_owned()),
             _ => None,
         }
     }
 
     async fn read_cache(&self, key: &EntryKey, known: Option<u64>) -> Result<Hit, RedisFailure> {
-        let stored = match timeout(self.limits.cache, self.cache.get(key)).await {
-            Err(_) => return Err(RedisFailure::Tier(TierError::Timeout)),
-            Ok(Err(error)) => return Err(RedisFailure::Tier(error)),
-            Ok(Ok(stored)) => stored.filter(|stored| !stored.is_empty()),
-        };
+        match timeout(self.limits.cache, self.cache.get(key)).await {
+            Err(_) => Err(RedisFailure::Tier(TierError::Timeout)),
+            Ok(Err(error)) => Err(RedisFailure::Tier(error)),
+            Ok(Ok(stored)) => self.stored(stored, known),
+        }
+    }
+
+    /// What a stored value says.
+    fn stored(&self, stored: Option<Bytes>, known: Option<u64>) -> Result<Hit, RedisFailure> {
+        let stored = stored.filter(|stored| !stored.is_empty());
         let stored = stored.ok_or(RedisFailure::Absent)?;
         let tag = self.tag(Source::Redis, &stored);
         let content = if known == Some(tag) {

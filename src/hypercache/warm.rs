@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
+use super::build::ConfigOptions;
 use super::value::Compression;
 use super::{DatabaseError, DefinitionDatabase, EntryCache, ObjectStore, TeamSelection};
 
@@ -32,6 +33,8 @@ pub struct WarmOptions {
     pub dry_run: bool,
     /// Write entries that look unchanged too, for instance after objects could not be written.
     pub force: bool,
+    /// Where no configuration is stored, the team's settings decide whatever entry there is: an import has said all.
+    pub replace_config: bool,
     /// How values are stored.
     pub compression: Compression,
 }
@@ -42,6 +45,7 @@ impl Default for WarmOptions {
             concurrency: 4,
             dry_run: false,
             force: false,
+            replace_config: false,
             compression: Compression::Zstd,
         }
     }
@@ -56,6 +60,8 @@ pub struct Warmer {
     pub cache: Arc<dyn EntryCache>,
     /// Written second.
     pub objects: Arc<dyn ObjectStore>,
+    /// For configuration that is built from the team's settings.
+    pub config: Arc<ConfigOptions>,
 }
 
 impl Warmer {

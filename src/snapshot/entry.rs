@@ -88,6 +88,11 @@ impl TierReader {
         Self(reader)
     }
 
+    /// For entries that are not parsed to be kept.
+    pub fn reader(&self) -> &HyperCacheReader {
+        &self.0
+    }
+
     /// `Ok(None)` is the sentinel. A value of the first tier that does not parse counts as corrupt: the second is asked.
     pub async fn read<T>(
         &self,

@@ -8,8 +8,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::map::{LookupError, SnapshotMap};
-use super::port::{LoadError, Loaded};
-use super::project::ProjectSnapshot;
+use super::port::{Found, Held, LoadError};
 
 /// Refreshes of held tokens at one time; beyond it the old snapshot stays, and a later request tries again.
 const REFRESHES_MAX: usize = 64;
@@ -20,15 +19,20 @@ const LOAD_MAX: Duration = Duration::from_secs(15);
 /// How long after a failed load a held snapshot is used as it is.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
-type Landed = Option<Result<Arc<ProjectSnapshot>, LookupError>>;
+type Landed<V> = Option<Result<Arc<V>, LookupError>>;
 
 /// A load that is under way.
-#[derive(Clone)]
-pub(super) struct Flight(watch::Receiver<Landed>);
+pub(super) struct Flight<V>(watch::Receiver<Landed<V>>);
 
-impl Flight {
+impl<V> Clone for Flight<V> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<V> Flight<V> {
     /// Waits for the load to end.
-    pub async fn landed(mut self) -> Result<Arc<ProjectSnapshot>, LookupError> {
+    pub async fn landed(mut self) -> Result<Arc<V>, LookupError> {
         match self.0.wait_for(Option::is_some).await.as_deref() {
             Ok(Some(result)) => result.clone(),
             _ => Err(LookupError::Load(LoadError::Unavailable(
@@ -39,13 +43,13 @@ impl Flight {
 }
 
 /// Loads under way, and how many more there may be.
-pub(super) struct Flights {
-    flying: Mutex<HashMap<Box<str>, Flight>>,
+pub(super) struct Flights<V> {
+    flying: Mutex<HashMap<Box<str>, Flight<V>>>,
     lookups: Arc<Semaphore>,
     refreshes: Arc<Semaphore>,
 }
 
-impl Flights {
+impl<V> Flights<V> {
     pub fn new(lookups_max: usize) -> Self {
         Self {
             flying: Mutex::new(HashMap::new()),
@@ -68,10 +72,10 @@ impl Flights {
     }
 }
 
-impl SnapshotMap {
+impl<V: Held> SnapshotMap<V> {
     /// The load of a token that is under way, or a new one. `held`: an old snapshot exists, so that the cap on
     /// lookups of new tokens does not apply.
-    pub(super) fn join_flight(self: &Arc<Self>, token: &str, held: bool) -> Result<Flight, LookupError> {
+    pub(super) fn join_flight(self: &Arc<Self>, token: &str, held: bool) -> Result<Flight<V>, LookupError> {
         let mut flying = self.flights.flying.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(flight) = flying.get(token) {
             return Ok(flight.clone());
@@ -104,7 +108,7 @@ impl SnapshotMap {
     }
 
     /// Loads a token now, whether or not it is being loaded already.
-    pub(super) async fn load(&self, token: &str) -> Result<Arc<ProjectSnapshot>, LookupError> {
+    pub(super) async fn load(&self, token: &str) -> Result<Arc<V>, LookupError> {
         let result = match tokio::time::timeout(LOAD_MAX, self.load_once(token)).await {
             Ok(result) => result,
             Err(_) => Err(LookupError::Load(LoadError::Timeout)),
@@ -118,7 +122,7 @@ impl SnapshotMap {
         result
     }
 
-    async fn load_once(&self, token: &str) -> Result<Arc<ProjectSnapshot>, LookupError> {
+    async fn load_once(&self, token: &str) -> Result<Arc<V>, LookupError> {
         let number = self.loads.fetch_add(1, Ordering::AcqRel);
         let began_ms = self.now_ms();
         let known = self
@@ -130,30 +134,17 @@ impl SnapshotMap {
             .await
             .map_err(LookupError::Load)?;
         let (snapshot, validity) = match (loaded, known) {
-            (Loaded::UnknownToken, _) => {
+            (Found::Nothing, _) => {
                 self.negative.insert(token, std::time::Instant::now());
                 self.remove(token);
                 return Err(LookupError::UnknownToken);
             }
-            (Loaded::Unchanged(validity), Some(known)) => (known, validity),
-            (Loaded::Unchanged(_), None) => {
+            (Found::Unchanged(validity), Some(known)) => (known, validity),
+            (Found::Unchanged(_), None) => {
                 let detail = "unchanged, but nothing was known".to_owned();
                 return Err(LookupError::Load(LoadError::Corrupt(detail)));
             }
-            (Loaded::Project(project), _) => {
-                let validity = project.validity;
-                let build = move || {
-                    Arc::new(ProjectSnapshot::build_tagged(
-                        &project.raw,
-                        project.tags,
-                        project.inputs,
-                    ))
-                };
-                let built = tokio::task::spawn_blocking(build).await;
-                let built =
-                    built.map_err(|error| LookupError::Load(LoadError::Corrupt(error.to_string())))?;
-                (built, validity)
-            }
+            (Found::Value(value, validity), _) => (value, validity),
         };
         self.publish(token, number, began_ms, Arc::clone(&snapshot), validity);
         Ok(snapshot)
@@ -161,13 +152,13 @@ impl SnapshotMap {
 }
 
 /// Ends a flight, also when the load panics: the permit comes back and the next request starts anew.
-struct Landing {
-    map: Arc<SnapshotMap>,
+struct Landing<V: Held> {
+    map: Arc<SnapshotMap<V>>,
     token: Box<str>,
     _permit: OwnedSemaphorePermit,
 }
 
-impl Drop for Landing {
+impl<V: Held> Drop for Landing<V> {
     fn drop(&mut self) {
         self.map
             .flights

@@ -6,12 +6,11 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use arc_swap::ArcSwap;
 
 use super::port::Validity;
-use super::project::ProjectSnapshot;
 use super::push::{PushClock, Standing};
 
 /// A team in the map.
-pub(super) struct Held {
-    pub current: ArcSwap<Current>,
+pub(super) struct Held<V> {
+    pub current: ArcSwap<Current<V>>,
     /// Seconds since the map's start.
     pub last_used: AtomicU32,
     /// Loads with a smaller number may lack a change that was announced.
@@ -23,8 +22,8 @@ pub(super) struct Held {
 }
 
 /// A snapshot and when it was found to be current.
-pub(super) struct Current {
-    pub snapshot: Arc<ProjectSnapshot>,
+pub(super) struct Current<V> {
+    pub snapshot: Arc<V>,
     /// Number of the load that said so.
     pub load: u64,
     /// When that load began, milliseconds of the clock.
@@ -50,8 +49,8 @@ pub(super) struct AgeLimits {
     pub hard_ms: u64,
 }
 
-impl Held {
-    pub fn new(current: Current, last_used: u32) -> Self {
+impl<V> Held<V> {
+    pub fn new(current: Current<V>, last_used: u32) -> Self {
         Self {
             current: ArcSwap::from_pointee(current),
             last_used: AtomicU32::new(last_used),
@@ -67,7 +66,7 @@ impl Held {
     }
 }
 
-impl Current {
+impl<V> Current<V> {
     /// How old it is, counted from the last moment at which it was known to be current.
     pub fn age_ms(&self, clock: &PushClock, now_ms: u64) -> u64 {
         let verified = match self.validity.epochs.map(|epochs| clock.standing(epochs)) {

@@ -7,10 +7,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::flight::Flights;
-use super::held::{AgeLimits, Current, Freshness, Held};
+use super::follow::Reloads;
+use super::held::{AgeLimits, Current, Freshness, Held as HeldValue};
 use super::negative::NegativeCache;
-use super::port::{LoadError, ProjectSource, Validity};
-use super::project::ProjectSnapshot;
+use super::port::{Held, HeldSource, LoadError, ProjectSource, Validity};
+use super::project::{Compiled, ProjectSnapshot};
 use super::push::PushClock;
 
 /// Bounds of the map.
@@ -70,13 +71,14 @@ impl fmt::Display for LookupError {
 
 impl std::error::Error for LookupError {}
 
-/// The teams that this process holds.
-pub struct SnapshotMap {
-    pub(super) held: scc::HashIndex<Box<str>, Arc<Held>, ahash::RandomState>,
+/// What this process holds by project token: snapshots of teams, unless it says otherwise.
+pub struct SnapshotMap<V = ProjectSnapshot> {
+    pub(super) held: scc::HashIndex<Box<str>, Arc<HeldValue<V>>, ahash::RandomState>,
     pub(super) negative: NegativeCache,
-    pub(super) source: Arc<dyn ProjectSource>,
+    pub(super) source: Arc<dyn HeldSource<V>>,
     pub(super) settings: SnapshotSettings,
-    pub(super) flights: Flights,
+    pub(super) flights: Flights<V>,
+    pub(super) reloads: Reloads,
     clock: Arc<PushClock>,
     limits: AgeLimits,
     bytes: AtomicUsize,
@@ -91,9 +93,17 @@ pub struct SnapshotMap {
 }
 
 impl SnapshotMap {
-    /// An empty map over a source.
+    /// An empty map of snapshots over a source of projects.
     #[must_use]
     pub fn new(source: Arc<dyn ProjectSource>, settings: SnapshotSettings) -> Self {
+        Self::over(Arc::new(Compiled(source)), settings)
+    }
+}
+
+impl<V: Held> SnapshotMap<V> {
+    /// An empty map over a source.
+    #[must_use]
+    pub fn over(source: Arc<dyn HeldSource<V>>, settings: SnapshotSettings) -> Self {
         let milliseconds = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         Self {
             held: scc::HashIndex::with_hasher(ahash::RandomState::new()),
@@ -101,6 +111,7 @@ impl SnapshotMap {
             clock: source.push_clock(),
             source,
             flights: Flights::new(settings.lookups_max),
+            reloads: Reloads::default(),
             limits: AgeLimits {
                 soft_ms: milliseconds(settings.soft_ttl),
                 hard_ms: milliseconds(settings.hard_ttl),
@@ -118,7 +129,7 @@ impl SnapshotMap {
     /// The snapshot of a token that is held and may be used without waiting. No lock, no wait; a stale one is
     /// refreshed in the background.
     #[must_use]
-    pub fn get(self: &Arc<Self>, token: &str) -> Option<Arc<ProjectSnapshot>> {
+    pub fn get(self: &Arc<Self>, token: &str) -> Option<Arc<V>> {
         let (snapshot, freshness) = self.look(token)?;
         match freshness {
             Freshness::Fresh => Some(snapshot),
@@ -131,7 +142,7 @@ impl SnapshotMap {
     }
 
     /// The held snapshot, however old.
-    fn look(&self, token: &str) -> Option<(Arc<ProjectSnapshot>, Freshness)> {
+    fn look(&self, token: &str) -> Option<(Arc<V>, Freshness)> {
         self.held.peek_with(token, |_, held| {
             let now_ms = self.now_ms();
             let now_seconds = (now_ms / 1000) as u32;
@@ -158,7 +169,7 @@ impl SnapshotMap {
     ///
     /// # Errors
     /// When no team has the token, when too many new tokens are looked up, or when nothing is held and all tiers fail.
-    pub async fn get_or_load(self: &Arc<Self>, token: &str) -> Result<Arc<ProjectSnapshot>, LookupError> {
+    pub async fn get_or_load(self: &Arc<Self>, token: &str) -> Result<Arc<V>, LookupError> {
         match self.look(token) {
             Some((snapshot, Freshness::Fresh)) => Ok(snapshot),
             Some((snapshot, Freshness::Stale)) => {
@@ -194,7 +205,7 @@ impl SnapshotMap {
         }
     }
 
-    pub(super) fn held_entry(&self, token: &str) -> Option<Arc<Held>> {
+    pub(super) fn held_entry(&self, token: &str) -> Option<Arc<HeldValue<V>>> {
         self.held.peek_with(token, |_, held| Arc::clone(held))
     }
 
@@ -208,11 +219,11 @@ impl SnapshotMap {
         token: &str,
         number: u64,
         loaded_ms: u64,
-        snapshot: Arc<ProjectSnapshot>,
+        snapshot: Arc<V>,
         validity: Validity,
     ) {
         let publishing = self.publishing.lock().unwrap_or_else(PoisonError::into_inner);
-        let (added, team) = (snapshot.heap_bytes(), snapshot.team.id);
+        let (added, team) = (snapshot.heap_bytes(), snapshot.team_id());
         let current = Current {
             snapshot,
             load: number,
@@ -229,12 +240,12 @@ impl SnapshotMap {
             self.bytes.fetch_add(added, Ordering::Relaxed);
             self.bytes
                 .fetch_sub(before.snapshot.heap_bytes(), Ordering::Relaxed);
-            if before.snapshot.team.id != team {
-                self.unlist(before.snapshot.team.id, token);
+            if before.snapshot.team_id() != team {
+                self.unlist(before.snapshot.team_id(), token);
                 self.list(team, token);
             }
         } else {
-            let held = Held::new(current, (loaded_ms / 1000) as u32);
+            let held = HeldValue::new(current, (loaded_ms / 1000) as u32);
             if self.held.insert_sync(token.into(), Arc::new(held)).is_ok() {
                 self.bytes.fetch_add(added, Ordering::Relaxed);
                 self.list(team, token);
@@ -296,7 +307,7 @@ impl SnapshotMap {
         if self.held.remove_sync(token) {
             let snapshot = &held.current.load().snapshot;
             self.bytes.fetch_sub(snapshot.heap_bytes(), Ordering::Relaxed);
-            self.unlist(snapshot.team.id, token);
+            self.unlist(snapshot.team_id(), token);
         }
     }
 

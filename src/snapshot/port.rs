@@ -26,6 +26,42 @@ pub trait ProjectSource: Send + Sync {
     fn push_clock(&self) -> Arc<PushClock>;
 }
 
+/// What a map of values by project token can hold.
+pub trait Held: Send + Sync + 'static {
+    /// The team that the value is of.
+    fn team_id(&self) -> i32;
+
+    /// Estimated memory, for the bound of the map.
+    fn heap_bytes(&self) -> usize;
+
+    /// Whether values of this kind may differ after such a change.
+    fn depends_on(change: &Changed) -> bool;
+}
+
+/// Where a map's values come from.
+pub trait HeldSource<V>: Send + Sync {
+    /// The value of a token; `known` is the one that is held.
+    fn load<'a>(&'a self, token: &'a str, known: Option<&'a V>)
+    -> BoxFuture<'a, Result<Found<V>, LoadError>>;
+
+    /// As [`ProjectSource::changed`]. One map of a process asks, and tells the others.
+    fn changed(&self) -> BoxFuture<'_, Result<Changes, LoadError>>;
+
+    /// As [`ProjectSource::push_clock`].
+    fn push_clock(&self) -> Arc<PushClock>;
+}
+
+/// What a load found.
+#[derive(Debug)]
+pub enum Found<V> {
+    /// Definitely nothing for this token.
+    Nothing,
+    /// What is known.
+    Unchanged(Validity),
+    /// Something else.
+    Value(Arc<V>, Validity),
+}
+
 /// The outcome of a load.
 #[derive(Debug)]
 pub enum Loaded {
@@ -73,8 +109,10 @@ pub enum Changes {
 pub enum Changed {
     /// By project token, also of a token that did not exist before.
     Token(Box<str>),
-    /// By team id.
+    /// The flags of a team, by its id.
     Team(i32),
+    /// What SDKs evaluate a team's flags with, by its id.
+    Definitions(i32),
 }
 
 /// Why definitions could not be loaded. Never means "no such team".

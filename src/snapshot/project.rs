@@ -1,8 +1,12 @@
 //! The snapshot of one team.
 
+use std::sync::Arc;
+
+use super::port::{BoxFuture, Changed, Changes, Found, Held, HeldSource, LoadError, Loaded, ProjectSource};
+use super::push::PushClock;
 use crate::definition::{RawProject, RawTeam};
 use crate::engine::{CompiledProject, compile};
-use crate::wire::response::Fragments;
+use crate::wire::response::{ConfigFragments, Fragments};
 
 /// Identity of everything that a snapshot was compiled from: hashes of stored bytes, 0 for an input that is absent.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -28,6 +32,8 @@ pub struct ProjectSnapshot {
     pub project: CompiledProject,
     /// Pre-serialised answers.
     pub fragments: Fragments,
+    /// Pre-serialised configuration; `None`: the team has no usable one.
+    pub config: Option<ConfigFragments>,
     /// What it was compiled from.
     pub tags: Tags,
     /// Which inputs a reload needs to know of without reading them again.
@@ -56,11 +62,14 @@ impl ProjectSnapshot {
     pub fn build_tagged(raw: &RawProject, tags: Tags, inputs: KnownInputs) -> Self {
         let project = compile(raw);
         let fragments = Fragments::build(&project);
-        let heap_bytes = size_of::<Self>() + project.heap_bytes() + fragments.heap_bytes();
+        let config = raw.remote_config.as_deref().and_then(ConfigFragments::build);
+        let config_bytes = config.as_ref().map_or(0, ConfigFragments::heap_bytes);
+        let heap_bytes = size_of::<Self>() + project.heap_bytes() + fragments.heap_bytes() + config_bytes;
         Self {
             team: raw.team.clone(),
             project,
             fragments,
+            config,
             tags,
             inputs,
             heap_bytes,
@@ -71,5 +80,51 @@ impl ProjectSnapshot {
     #[must_use]
     pub fn heap_bytes(&self) -> usize {
         self.heap_bytes
+    }
+}
+
+impl Held for ProjectSnapshot {
+    fn team_id(&self) -> i32 {
+        self.team.id
+    }
+
+    fn heap_bytes(&self) -> usize {
+        self.heap_bytes
+    }
+
+    fn depends_on(change: &Changed) -> bool {
+        !matches!(change, Changed::Definitions(_))
+    }
+}
+
+/// Snapshots, compiled from what a source of projects loads.
+pub(super) struct Compiled(pub Arc<dyn ProjectSource>);
+
+impl HeldSource<ProjectSnapshot> for Compiled {
+    fn load<'a>(
+        &'a self,
+        token: &'a str,
+        known: Option<&'a ProjectSnapshot>,
+    ) -> BoxFuture<'a, Result<Found<ProjectSnapshot>, LoadError>> {
+        Box::pin(async move {
+            let project = match self.0.load(token, known).await? {
+                Loaded::UnknownToken => return Ok(Found::Nothing),
+                Loaded::Unchanged(validity) => return Ok(Found::Unchanged(validity)),
+                Loaded::Project(project) => project,
+            };
+            let validity = project.validity;
+            let build = move || ProjectSnapshot::build_tagged(&project.raw, project.tags, project.inputs);
+            let built = tokio::task::spawn_blocking(build).await;
+            let built = built.map_err(|error| LoadError::Corrupt(error.to_string()))?;
+            Ok(Found::Value(Arc::new(built), validity))
+        })
+    }
+
+    fn changed(&self) -> BoxFuture<'_, Result<Changes, LoadError>> {
+        self.0.changed()
+    }
+
+    fn push_clock(&self) -> Arc<PushClock> {
+        self.0.push_clock()
     }
 }

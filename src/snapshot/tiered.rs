@@ -3,6 +3,8 @@
 //! Team first, because its id names the other entries; then flags, configuration and what is read from the database, at
 //! once. What a miss or a corrupt value means is decided here. Adapters are ports; start-up chooses them.
 
+mod definitions;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +17,7 @@ use super::project::{KnownInputs, ProjectSnapshot, Tags};
 use super::push::PushClock;
 use crate::definition::{RawProject, RawTeam};
 use crate::hypercache::build::{flags_payload, team_payload};
-use crate::hypercache::parse::{ParsedFlags, parse_config, parse_flags, parse_team};
+use crate::hypercache::parse::{ParseError, ParsedFlags, parse_config, parse_flags, parse_team};
 use crate::hypercache::reader::HyperCacheReader;
 use crate::hypercache::{DatabaseError, DefinitionDatabase, EntryKey};
 
@@ -134,12 +136,18 @@ impl TieredSource {
             // The id is most likely the same: all entries are asked for at once.
             Some(known) => {
                 let (team, others) = tokio::join!(
-                    self.team(token, &key, tags),
+                    self.team(token, &key, tags.map(|tags| tags.team), |text| parse_team(
+                        text, token
+                    )),
                     self.entries(token, known.team.id, tags)
                 );
                 (team?, Some((known.team.id, others)))
             }
-            None => (self.team(token, &key, tags).await?, None),
+            None => (
+                self.team(token, &key, None, |text| parse_team(text, token))
+                    .await?,
+                None,
+            ),
         };
         let Some(team) = team else { return Ok(None) };
         let id = match (&team.payload, known) {
@@ -183,14 +191,15 @@ impl TieredSource {
         Ok(Some(read))
     }
 
-    async fn team(
+    /// What `parse` reads of the team entry, or of the row in its place. `None`: no team has the token.
+    async fn team<T>(
         &self,
         token: &str,
         key: &EntryKey,
-        known: Option<Tags>,
-    ) -> Result<Option<Part<RawTeam>>, LoadError> {
-        let parse = |text: &str| parse_team(text, token);
-        let miss = match self.tiers.read(key, known.map(|tags| tags.team), parse).await {
+        known: Option<u64>,
+        parse: impl Fn(&str) -> Result<T, ParseError>,
+    ) -> Result<Option<Part<T>>, LoadError> {
+        let miss = match self.tiers.read(key, known, &parse).await {
             Ok(part) => return Ok(part),
             Err(miss) => miss,
         };
@@ -204,8 +213,7 @@ impl TieredSource {
         let Some(row) = self.database.team_by_token(token).await.map_err(database_error)? else {
             return Ok(None);
         };
-        self.built(&team_payload(&row), known.map(|tags| tags.team), parse)
-            .map(Some)
+        self.built(&team_payload(&row), known, parse).map(Some)
     }
 
     /// Flags and configuration of a team. Configuration never fails: without it answers have the minimal one.
@@ -274,7 +282,7 @@ impl TieredSource {
         &self,
         text: &str,
         known: Option<u64>,
-        parse: impl Fn(&str) -> Result<T, crate::hypercache::parse::ParseError>,
+        parse: impl Fn(&str) -> Result<T, ParseError>,
     ) -> Result<Part<T>, LoadError> {
         let tag = self.hasher.hash_one(text);
         let payload = if known == Some(tag) {

@@ -3,6 +3,7 @@
 //! Opening them waits for nobody: what is away is reported by [`Connected::ask`] and retried. Takes plain values; where
 //! they come from is decided at start.
 
+mod credentials;
 mod examine;
 mod refresh;
 
@@ -14,10 +15,12 @@ use aws_sdk_s3::config::SharedCredentialsProvider;
 use super::postgres::{OpenError, Pools, PoolsSettings, PostgresDefinitions, PostgresPersons, ping};
 use super::redis::{
     COOKIELESS, ChangeQueue, Client, ClientUrls, CookielessStore, DEDICATED, EndpointSettings, EndpointState,
-    RedisEntries, RedisError, SHARED, Tracker, TrackingSettings,
+    RedisEntries, RedisError, RedisLimits, RedisUsage, SHARED, Server, Tracker, TrackingSettings,
 };
 use super::s3::{S3Settings, S3Store};
+use crate::auth::CredentialCache;
 use crate::hypercache::BoxFuture;
+use crate::hypercache::build::ConfigOptions;
 use crate::hypercache::reader::{HyperCacheReader, ReaderLimits};
 use crate::hypercache::value::Compression;
 use crate::hypercache::warm::Warmer;
@@ -41,6 +44,8 @@ pub struct ConnectedSettings {
     pub pools: PoolsSettings,
     /// Loading of projects.
     pub tiers: TieredSettings,
+    /// Configuration that is built from team settings.
+    pub config: ConfigOptions,
     /// `HYPERCACHE_READ_REPAIR_TTL_SECONDS`.
     pub repair_ttl: Duration,
     /// `SKIP_WRITES`.
@@ -103,6 +108,9 @@ pub struct SourceReport {
 /// Open stores.
 pub struct Connected {
     shared: Arc<Client>,
+    dedicated: Option<Arc<Client>>,
+    credentials: Arc<CredentialCache>,
+    skip_writes: bool,
     clients: Vec<Arc<Client>>,
     entries: Arc<RedisEntries>,
     objects: Arc<S3Store>,
@@ -112,6 +120,7 @@ pub struct Connected {
     cookieless: Arc<CookielessStore>,
     source: Arc<TieredSource>,
     retries: Arc<RetryBudget>,
+    config: Arc<ConfigOptions>,
     /// Followed as long as the stores are open.
     trackers: Vec<Tracker>,
     warnings: Vec<String>,
@@ -169,11 +178,12 @@ impl Connected {
 
         let entries = Arc::new(RedisEntries::new(
             Arc::clone(&shared),
-            dedicated,
+            dedicated.clone(),
             servers.flags_enabled,
             servers.definitions_dedicated,
         ));
-        let (queue, trackers) = follow(&entries, settings.heartbeat, servers.endpoint);
+        let known_credentials = Arc::new(CredentialCache::default());
+        let (queue, trackers) = follow(&entries, settings.heartbeat, servers.endpoint, &known_credentials);
 
         let objects = S3Store::new(settings.objects, Arc::clone(&retries));
         let objects = Arc::new(match credentials {
@@ -212,6 +222,9 @@ impl Connected {
                 !settings.skip_writes,
             )),
             shared,
+            dedicated,
+            credentials: known_credentials,
+            skip_writes: settings.skip_writes,
             clients,
             entries,
             objects,
@@ -219,6 +232,7 @@ impl Connected {
             definitions,
             source,
             retries,
+            config: Arc::new(settings.config),
             trackers,
             warnings,
         })
@@ -240,6 +254,18 @@ impl Connected {
     #[must_use]
     pub fn cookieless(&self) -> Arc<CookielessStore> {
         Arc::clone(&self.cookieless)
+    }
+
+    /// Who is over a limit, on the shared Redis.
+    #[must_use]
+    pub fn quota_limits(&self) -> Arc<RedisLimits> {
+        Arc::new(RedisLimits::new(Arc::clone(&self.shared)))
+    }
+
+    /// Usage counts, on the shared Redis. For one caller: it learns what the server allows.
+    #[must_use]
+    pub fn usage(&self) -> Arc<RedisUsage> {
+        Arc::new(RedisUsage::new(Arc::clone(&self.shared)))
     }
 
     /// The pools, for monitors.
@@ -301,6 +327,7 @@ impl Connected {
             database: Arc::clone(&self.definitions) as _,
             cache: Arc::clone(&self.entries) as _,
             objects: Arc::clone(&self.objects) as _,
+            config: Arc::clone(&self.config),
         }
     }
 
@@ -340,6 +367,7 @@ fn follow(
     entries: &RedisEntries,
     heartbeat: Option<Duration>,
     endpoint: EndpointSettings,
+    credentials: &Arc<CredentialCache>,
 ) -> (Arc<ChangeQueue>, Vec<Tracker>) {
     let Some(heartbeat) = heartbeat else {
         return (
@@ -347,15 +375,18 @@ fn follow(
             Vec::new(),
         );
     };
-    let followed: Vec<_> = entries.followed().collect();
+    let followed: Vec<_> = entries.mode().followed().iter().zip(entries.followed()).collect();
     let queue = Arc::new(ChangeQueue::new(Arc::new(PushClock::new(followed.len()))));
     let settings = TrackingSettings {
         heartbeat,
         connection_timeout: endpoint.connection_timeout,
         response_timeout: endpoint.response_timeout,
     };
-    let start = |(at, client): (usize, &&Arc<Client>)| {
-        Tracker::start(at, client.reader().url().clone(), settings, Arc::clone(&queue))
+    let start = |(at, (server, client)): (usize, &(&Server, &Arc<Client>))| {
+        // Shared results of authentication are on the dedicated server alone.
+        let credentials = (**server == Server::Dedicated).then(|| Arc::clone(credentials));
+        let url = client.reader().url().clone();
+        Tracker::start_with(at, url, settings, Arc::clone(&queue), credentials)
     };
     let trackers = followed.iter().enumerate().map(start).collect();
     (queue, trackers)

@@ -3,6 +3,7 @@
 pub mod connected;
 pub mod embedded;
 pub mod examination;
+pub mod geoip;
 pub mod import;
 pub mod postgres;
 pub mod redis;

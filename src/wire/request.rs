@@ -11,7 +11,7 @@ pub struct FlagRequest<'a> {
     pub token: Option<&'a str>,
     /// `distinct_id`, `$distinct_id`; a number as its JSON text; cut to 200 characters when above 200 bytes.
     pub distinct_id: Option<&'a str>,
-    /// `geoip_disable`; absent and null are false.
+    /// `geoip_disable`, or `disable_geoip` of the Rust SDK; absent and null are false.
     pub geoip_disable: bool,
     /// `disable_flags`; absent and null are false.
     pub disable_flags: bool,

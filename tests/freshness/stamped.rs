@@ -4,7 +4,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use bytes::Bytes;
-use feature_flags::hypercache::{BoxFuture, Entry, EntryCache, EntryKey, EntryWrite, StoredEntry, TierError};
+use feature_flags::hypercache::{
+    BoxFuture, Entry, EntryCache, EntryKey, EntryWrite, StoredEntry, StoredPair, TierError,
+};
 
 /// Passes everything on, and notes when a write begins: earlier than Redis can have it.
 pub struct Stamped {
@@ -35,6 +37,10 @@ impl EntryCache for Stamped {
 
     fn get_etag<'a>(&'a self, key: &'a EntryKey) -> BoxFuture<'a, Result<Option<Bytes>, TierError>> {
         self.cache.get_etag(key)
+    }
+
+    fn get_both<'a>(&'a self, key: &'a EntryKey) -> BoxFuture<'a, Result<StoredPair, TierError>> {
+        self.cache.get_both(key)
     }
 
     fn inspect<'a>(&'a self, key: &'a EntryKey) -> BoxFuture<'a, Result<Option<StoredEntry>, TierError>> {

@@ -44,6 +44,11 @@ pub fn token(team: i32) -> String {
     format!("phc_fresh_{team}")
 }
 
+/// A team's secret.
+pub fn secret(team: i32) -> String {
+    format!("phs_fresh_{team}")
+}
+
 /// Whether the flag of this version is on: every change turns it.
 pub fn is_on(version: i32) -> bool {
     version % 2 == 0
@@ -67,6 +72,7 @@ impl World {
             )),
             cache: Arc::clone(&stamped) as _,
             objects: Arc::new(object_store(&objects)),
+            config: Arc::default(),
         };
         let (rows, connection) = runtime
             .block_on(tokio_postgres::connect(&database_url, tokio_postgres::NoTls))
@@ -93,7 +99,7 @@ impl World {
     pub fn add_rows(&self, teams: impl IntoIterator<Item = i32>) {
         let document = |team: i32| {
             json!({
-                "team": { "id": team, "api_token": token(team) },
+                "team": { "id": team, "api_token": token(team), "secret_api_token": secret(team) },
                 "flags": [{ "id": 10_000 + team, "key": FLAG, "active": true, "version": 1,
                     "filters": { "groups": [{ "rollout_percentage": 0 }] } }],
             })

@@ -54,6 +54,7 @@ async fn reasons(
         runtime: None,
         survey_only: false,
         now: Instant::from_nanos(1_720_000_000_000_000_000),
+        location: None,
     };
     let settings = EvaluationSettings {
         continuity_lookups: ContinuityLookups::WhenItMatters,

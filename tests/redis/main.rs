@@ -2,7 +2,9 @@
 
 mod entries;
 mod outage;
+mod quota;
 #[path = "../support/servers.rs"]
 mod servers;
 mod setup;
 mod tracking;
+mod usage;

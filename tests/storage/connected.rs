@@ -121,7 +121,11 @@ async fn changed_entries_are_news(layout: Layout) {
     assert_eq!(first, HashSet::from([true]));
 
     subject.seed(&suite::project()).await;
-    let all = HashSet::from([Changed::Team(TEAM), Changed::Token(TOKEN.into())]);
+    let all = HashSet::from([
+        Changed::Team(TEAM),
+        Changed::Definitions(TEAM),
+        Changed::Token(TOKEN.into()),
+    ]);
     assert_eq!(news(&subject, 1).await, all);
 
     suite::write(&subject, &["known", "anon"], "anon").await;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use feature_flags::context::PersonSource;
+use feature_flags::quota::{ApplyError, Batch, Bucket, Increment, Library, RequestType, UsageKey, UsageSink};
 use feature_flags::snapshot::{BoxFuture, ProjectSource, TieredSettings};
 use feature_flags::store::embedded::{EmbeddedStore, OpenError};
 use rusqlite::Connection;
@@ -199,6 +200,57 @@ fn files_that_are_not_ours_are_refused_and_kept() {
         .expect("version");
     assert!(matches!(refusal(&newer), OpenError::Newer { found: 9, .. }));
     assert!(refusal(&newer).to_string().contains("newer version"));
+}
+
+/// A file of the version before usage was counted, made by taking away what was added since.
+#[tokio::test]
+async fn a_file_of_an_older_version_gets_what_it_lacks() {
+    let directory = tempfile::tempdir().expect("directory");
+    let path = directory.path().join("older.sqlite");
+    let store = Arc::new(EmbeddedStore::open(&path).expect("made"));
+    store.seed(&suite::project()).await;
+    drop(store);
+    Connection::open(&path)
+        .expect("open")
+        .execute_batch("DROP TABLE embedded_usage; PRAGMA user_version = 1;")
+        .expect("older");
+    let store = EmbeddedStore::open(&path).expect("brought up to date");
+    assert_eq!(store.projects().await.expect("reads").len(), 1);
+    let batch = |id: &str, in_doubt| Batch {
+        id: id.to_owned(),
+        increments: vec![Increment {
+            key: UsageKey::new(RequestType::LocalEvaluation, 77, Library::Ruby),
+            bucket: Bucket(14_726_880),
+            count: 3,
+        }],
+        in_doubt,
+    };
+    for id in ["a", "b"] {
+        store.apply(&batch(id, false)).await.expect("applied");
+    }
+    // A write that was given up on may have been done.
+    let lost = store.apply(&batch("c", true)).await;
+    assert!(matches!(lost, Err(ApplyError::Lost(_))), "{lost:?}");
+    drop(store);
+    let counts = EmbeddedStore::open(&path)
+        .expect("opens")
+        .usage_counts()
+        .expect("reads");
+    let counts: Vec<_> = counts
+        .iter()
+        .map(|count| (count.key.as_str(), count.field.0, count.count))
+        .collect();
+    assert_eq!(
+        counts,
+        [
+            ("posthog:local_evaluation_requests:77", 14_726_880, 6),
+            (
+                "posthog:local_evaluation_requests:sdk:77:posthog-ruby",
+                14_726_880,
+                6
+            ),
+        ]
+    );
 }
 
 #[test]

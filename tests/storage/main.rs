@@ -3,7 +3,10 @@
 //! Connected stores are real: PostgreSQL and Redis are started by `scripts/servers`, S3 is served in this process. A machine
 //! without the programs fails here; nothing is skipped.
 
+mod config;
 mod connected;
+mod credentials;
+mod definitions;
 mod embedded;
 mod entries;
 mod inputs;

@@ -107,9 +107,14 @@ impl Process {
 
     /// The same with header lines, each ended by CR and LF.
     pub async fn flags_with(&self, body: &Value, headers: &str) -> Reply {
+        self.post("/flags?v=2", body, headers).await
+    }
+
+    /// Posts JSON.
+    pub async fn post(&self, path: &str, body: &Value, headers: &str) -> Reply {
         let body = body.to_string();
         let request = format!(
-            "POST /flags?v=2 HTTP/1.1\r\nhost: test\r\nconnection: close\r\ncontent-type: application/json\r\n\
+            "POST {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\ncontent-type: application/json\r\n\
              content-length: {}\r\n{headers}\r\n{body}",
             body.len()
         );
@@ -121,6 +126,41 @@ impl Process {
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
         Reply {
             status: status.expect("a status"),
+            body: body.to_owned(),
+        }
+    }
+}
+
+/// An answer with its headers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    pub status: u16,
+    /// Status line and header lines.
+    pub head: String,
+    pub body: String,
+}
+
+impl Page {
+    /// The value of a header.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut lines = self.head.split("\r\n").filter_map(|line| line.split_once(": "));
+        lines.find(|(known, _)| *known == name).map(|(_, value)| value)
+    }
+}
+
+impl Process {
+    /// `GET`, with header lines, each ended by CR and LF.
+    pub async fn get(&self, target: &str, headers: &str) -> Page {
+        let request = format!("GET {target} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n{headers}\r\n");
+        let mut stream = TcpStream::connect(self.address).await.expect("it listens");
+        stream.write_all(request.as_bytes()).await.expect("sent");
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.expect("an answer");
+        let (head, body) = text(&answer).split_once("\r\n\r\n").expect("head and body");
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+        Page {
+            status: status.expect("a status"),
+            head: head.to_owned(),
             body: body.to_owned(),
         }
     }

@@ -6,6 +6,7 @@
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use feature_flags::hypercache::build::ConfigOptions;
 use feature_flags::snapshot::TieredSettings;
 use feature_flags::store::connected::{Connected, ConnectedSettings, RedisServers, Refreshed};
 use feature_flags::store::import::ImportReport;
@@ -110,6 +111,7 @@ impl Stores {
                 persons,
             },
             tiers: TieredSettings::default(),
+            config: ConfigOptions::default(),
             repair_ttl: Duration::from_secs(600),
             skip_writes: false,
             heartbeat: Some(Duration::from_millis(500)),

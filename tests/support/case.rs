@@ -256,6 +256,7 @@ pub fn run_with_results(
         },
         survey_only: case.get("only_evaluate_survey_feature_flags") == Some(&Value::Bool(true)),
         now: now(case),
+        location: None,
     };
     let settings = EvaluationSettings {
         continuity_lookups: ContinuityLookups::WhenItMatters,

@@ -30,7 +30,7 @@ pub async fn changed(source: &dyn ProjectSource) -> Vec<String> {
             .into_iter()
             .map(|change| match change {
                 Changed::Token(token) => token.to_string(),
-                Changed::Team(id) => panic!("team {id} is announced by token"),
+                Changed::Team(id) | Changed::Definitions(id) => panic!("team {id} is announced by token"),
             })
             .collect(),
     }

@@ -4,6 +4,8 @@ use std::io::{BufRead, BufReader, Lines};
 use std::net::SocketAddr;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
+use feature_flags::store::embedded::EmbeddedStore;
+
 use crate::client::Client;
 
 fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
@@ -171,6 +173,33 @@ fn dev_serves_what_import_has_stored() {
 }
 
 #[test]
+fn dev_writes_usage_before_it_ends() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = directory.path().join("flags.sqlite");
+    let mut dev = Dev::start(&["--store", store.to_str().unwrap()]);
+    let mut client = Client::connect(dev.address);
+    for _ in 0..25 {
+        let answer = client.request(
+            "POST /flags?v=2",
+            &["user-agent: posthog-go/1"],
+            br#"{"token":"phc_sample_project","distinct_id":"ada"}"#,
+        );
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    }
+    dev.signal("-TERM");
+    assert_eq!(dev.exit_code(), Some(0));
+    let store = EmbeddedStore::open(&store).unwrap();
+    let counts = store.usage_counts().unwrap();
+    for hash in [
+        "posthog:decide_requests:1",
+        "posthog:decide_requests:sdk:1:posthog-go",
+    ] {
+        let counts = counts.iter().filter(|count| count.key == hash);
+        assert_eq!(counts.map(|count| count.count).sum::<u64>(), 25, "{hash}");
+    }
+}
+
+#[test]
 fn a_document_that_cannot_be_imported_is_1() {
     let directory = tempfile::tempdir().unwrap();
     let document = directory.path().join("project.json");
@@ -194,4 +223,74 @@ fn an_address_in_use_is_named() {
     assert_eq!(output.status.code(), Some(1));
     let text = String::from_utf8(output.stderr).unwrap();
     assert!(text.contains(&format!("cannot listen on {address}")), "{text}");
+}
+
+/// Exit code and what was said of a process that is ended as soon as it serves.
+fn located(arguments: &[&str], path: Option<&std::path::Path>) -> (Option<i32>, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_feature-flags"));
+    command
+        .args(arguments)
+        .env_clear()
+        .envs(path.map(|path| ("MAXMIND_DB_PATH", path)))
+        .env("ADDRESS", "127.0.0.1:0")
+        .current_dir(&folder)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut process = command.spawn().unwrap();
+    let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+    // Nothing to read: it has ended by itself.
+    if lines.next().is_some() {
+        let id = process.id().to_string();
+        assert!(Command::new("kill").arg(&id).status().unwrap().success());
+    }
+    let output = process.wait_with_output().unwrap();
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+}
+
+#[test]
+fn a_location_database_that_was_asked_for_must_be_usable() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, bytes: &[u8]| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path
+    };
+    let mut asn = crate::mmdb::MmdbWriter::city(4, 24);
+    asn.database_type = "GeoLite2-ASN".into();
+    let whole = crate::mmdb::MmdbWriter::city(6, 28).bytes();
+    let absent = folder.path().join("absent.mmdb");
+    for command in ["dev", "serve"] {
+        for (path, said) in [
+            (&absent, "no such file"),
+            (&folder.path().to_owned(), "cannot be read"),
+            (&file("text", b"not a database"), "no usable MaxMind DB"),
+            (&file("cut", &whole[..whole.len() - 40]), "no usable MaxMind DB"),
+            (
+                &file("asn", &asn.bytes()),
+                "\"GeoLite2-ASN\", not a City database",
+            ),
+        ] {
+            let (code, text) = located(&[command], Some(path));
+            assert_eq!(code, Some(1), "{command}: {text}");
+            assert!(
+                text.contains(&format!("MAXMIND_DB_PATH: {}: ", path.display())),
+                "{text}"
+            );
+            assert!(text.contains(said), "{said}: {text}");
+        }
+        let (code, text) = located(&[command], Some(&file("whole", &whole)));
+        assert_eq!(code, Some(0), "{command}: {text}");
+        assert!(!text.contains("MAXMIND_DB_PATH"), "{text}");
+        // Nothing at the default path: said once, and no reason to stop. Empty: wanted so.
+        let (code, text) = located(&[command], None);
+        assert_eq!(code, Some(0), "{command}: {text}");
+        let warnings = text
+            .lines()
+            .filter(|line| line.contains("share/GeoLite2-City.mmdb"));
+        assert_eq!(warnings.count(), 1, "{text}");
+        let (code, text) = located(&[command], Some(std::path::Path::new("")));
+        assert_eq!(code, Some(0), "{command}: {text}");
+        assert!(!text.contains("location database"), "{text}");
+    }
 }

@@ -26,7 +26,7 @@ fn every_answer_mirrors_the_origin() {
         ("PUT /flags", 405),
         ("POST /", 405),
         ("GET /flags/definitions", 400),
-        ("GET /flags/definitions?token=phc_x", 503),
+        ("GET /flags/definitions?token=phc_x", 401),
     ] {
         for origin in [Some("https://shop.example"), Some("null"), None] {
             let header = origin.map(|origin| format!("Origin: {origin}"));

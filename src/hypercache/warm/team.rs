@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::{WarmFailure, WarmOptions, WarmSummary, Warmer};
 use crate::hypercache::build::{
-    config_payload, definitions_payload, flags_payload, minimal_config, team_payload,
+    built_config, config_payload, definitions_payload, flags_payload, is_replaceable, team_payload,
 };
 use crate::hypercache::json::Json;
 use crate::hypercache::value::{self, DECOMPRESSED_BYTES_MAX, MISSING, Stored};
@@ -112,10 +112,7 @@ impl<'a> TeamRun<'a> {
     async fn previous_has_mapping(&self, key: &EntryKey) -> Result<bool, TierError> {
         let text = match self.warmer.cache.get(key).await? {
             Some(stored) => stored_text(&stored),
-            None => {
-                let object = self.warmer.objects.get(key).await?;
-                object.and_then(|object| String::from_utf8(object.into()).ok())
-            }
+            None => self.previous_object(key).await?,
         };
         let text = text.unwrap_or_default();
         let entry = Json::parse(&text, DECOMPRESSED_BYTES_MAX).ok();
@@ -123,22 +120,31 @@ impl<'a> TeamRun<'a> {
         Ok(matches!(mapping, Some(Json::Object(members)) if !members.is_empty()))
     }
 
-    /// What Django last stored; the minimal configuration only where no entry is at all, so that it never replaces a full one.
+    /// What Django last stored, or what the team's settings say; the latter never replaces an entry that has more.
     async fn config(&mut self, key: &EntryKey, rows: &ProjectRows) {
         if let Some(config) = config_payload(rows) {
             return self.write(key, config).await;
         }
-        let there = async {
-            Ok::<_, TierError>(
-                self.warmer.cache.inspect(key).await?.is_some()
-                    || self.warmer.objects.get(key).await?.is_some(),
-            )
+        // Compared with the primary: a replica may lag behind what Django wrote just now.
+        let previous = async {
+            match self.warmer.cache.inspect(key).await? {
+                Some(stored) => Ok(stored.mark.and_then(|stored| stored_text(&stored))),
+                None => self.previous_object(key).await,
+            }
         };
-        match there.await {
-            Ok(true) => self.summary.withheld += 1,
-            Ok(false) => self.write(key, minimal_config(rows)).await,
+        match previous.await {
+            Ok(Some(previous)) if !self.options.replace_config && !is_replaceable(&previous) => {
+                self.summary.withheld += 1;
+            }
+            Ok(_) => self.write(key, built_config(rows, &self.warmer.config)).await,
             Err(error) => self.fail(Some(key.entry()), &error),
         }
+    }
+
+    /// The text of the entry in the second tier. `None`: none that anybody can read.
+    async fn previous_object(&self, key: &EntryKey) -> Result<Option<String>, TierError> {
+        let object = self.warmer.objects.get(key).await?;
+        Ok(object.and_then(|object| String::from_utf8(object.into()).ok()))
     }
 
     /// First tier, then second.

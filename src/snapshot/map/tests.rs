@@ -334,12 +334,12 @@ async fn what_is_tracked_stays_fresh_without_a_load_until_tracking_is_lost() {
         recheck_after: None,
     };
     let settings = SnapshotSettings {
-        soft_ttl: Duration::from_millis(20),
+        soft_ttl: Duration::from_millis(200),
         ..SETTINGS
     };
     let map = map(&source, settings);
     map.get_or_load("a").await.unwrap();
-    let until = std::time::Instant::now() + Duration::from_millis(60);
+    let until = std::time::Instant::now() + Duration::from_millis(600);
     while std::time::Instant::now() < until {
         source.clock.prove(0, epoch, std::time::Instant::now());
         assert!(map.get("a").is_some());

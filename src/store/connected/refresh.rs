@@ -66,8 +66,12 @@ impl Connected {
         teams.sort_unstable();
         teams.dedup();
         let warmer = self.warmer();
+        let options = WarmOptions {
+            replace_config: true,
+            ..WarmOptions::default()
+        };
         let summary = warmer
-            .run(WarmTeams::Ids(teams), WarmOptions::default(), progress)
+            .run(WarmTeams::Ids(teams), options, progress)
             .await
             .map_err(RefreshError::Teams)?;
         for token in &report.replaced_tokens {

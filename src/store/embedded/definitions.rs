@@ -82,7 +82,7 @@ impl DefinitionDatabase for EmbeddedStore {
     }
 }
 
-fn database_error(error: PoolError) -> DatabaseError {
+pub(super) fn database_error(error: PoolError) -> DatabaseError {
     match error {
         PoolError::Unavailable(reason) => DatabaseError::Unavailable(reason.to_owned()),
         PoolError::Sqlite(error) => match error.sqlite_error_code() {
@@ -126,6 +126,8 @@ fn load_rows(connection: &mut Connection, team_id: i32) -> rusqlite::Result<Opti
         // Documents have no surveys.
         survey_flag_ids: Vec::new(),
         remote_config,
+        // Nor these rules.
+        suppression_rules: Vec::new(),
     }))
 }
 
@@ -185,7 +187,8 @@ fn team_query(condition: &str) -> String {
     format!(
         "SELECT t.id, t.project_id, t.organization_id, t.uuid, t.name, t.api_token, t.secret_api_token,
                 t.secret_api_token_backup, t.timezone, o.name, p.name,
-                coalesce(f.minimal_flag_called_events, 0), coalesce(f.property_matching_version, 1), {}
+                coalesce(f.minimal_flag_called_events, 0), coalesce(f.property_matching_version, 1), {},
+                t.session_recording_trigger_groups
          FROM posthog_team t
          LEFT JOIN posthog_organization o ON o.id = t.organization_id
          LEFT JOIN posthog_project p ON p.id = t.project_id
@@ -200,6 +203,7 @@ fn read_team(row: &Row<'_>) -> rusqlite::Result<TeamRow> {
     let settings = columns.map(|(place, name)| setting(name, row.get_ref(TEAM_COLUMNS + place)?));
     Ok(TeamRow {
         settings: settings.collect::<rusqlite::Result<_>>()?,
+        trigger_groups: row.get(TEAM_COLUMNS + TEAM_SETTING_COLUMNS.len())?,
         id: row.get(0)?,
         project_id: row.get(1)?,
         organization_id: row.get(2)?,

@@ -8,6 +8,7 @@
 mod cookieless;
 mod definitions;
 mod import;
+mod keys;
 mod list;
 mod open;
 mod person;
@@ -15,6 +16,7 @@ mod pool;
 mod project;
 mod run;
 mod source;
+mod usage;
 mod watch;
 
 use std::path::{Path, PathBuf};
@@ -28,6 +30,7 @@ pub use import::ImportError;
 pub use list::ProjectName;
 pub use open::OpenError;
 pub use run::run_import;
+pub use usage::UsageCount;
 
 use pool::Pool;
 use watch::Watch;

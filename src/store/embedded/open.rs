@@ -6,8 +6,12 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
-/// Version of `schema.sql`, kept in `user_version`. Raise it with every change of the tables.
-pub(super) const SCHEMA_VERSION: i64 = 1;
+/// The tables, step by step: a file of version `n`, kept in `user_version`, has had the first `n`. A change of the tables is a
+/// step of its own at the end, so that files of older versions get it too.
+const STEPS: [&str; 2] = [include_str!("schema.sql"), include_str!("usage.sql")];
+
+/// What this program knows.
+pub(super) const SCHEMA_VERSION: i64 = STEPS.len() as i64;
 
 /// Marks the file as ours ("ffst"), so that a stranger's database is never written to.
 const APPLICATION_ID: i64 = 0x6666_7374;
@@ -183,10 +187,18 @@ fn check_owner(connection: &Connection, path: &Path) -> Result<(), OpenError> {
 /// Immediate, so that of two processes that start together one makes the tables and the other waits.
 fn create_tables(connection: &mut Connection) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    if is_empty(&transaction)? {
-        transaction.execute_batch(include_str!("schema.sql"))?;
-        transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+    let version = if is_empty(&transaction)? {
         transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+        0
+    } else {
+        pragma(&transaction, "user_version")?
+    };
+    if version < SCHEMA_VERSION {
+        let missing = STEPS.iter().skip(usize::try_from(version).unwrap_or(0));
+        missing
+            .into_iter()
+            .try_for_each(|step| transaction.execute_batch(step))?;
+        transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
     }
     transaction.commit()
 }

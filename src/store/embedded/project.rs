@@ -1,10 +1,47 @@
-//! Resources over quota, and what a failed read means.
+//! Resources over quota: of one project, and all projects of one; and what a failed read means.
 
 use rusqlite::ErrorCode;
 
 use super::EmbeddedStore;
 use super::pool::PoolError;
+use crate::hypercache::{BoxFuture, TierError};
+use crate::quota::{LimitSource, Limited, Resource};
 use crate::snapshot::LoadError;
+
+impl LimitSource for EmbeddedStore {
+    /// A limit holds until the next import of the project.
+    fn limited(
+        &self,
+        resource: Resource,
+        _: u64,
+        tokens_max: usize,
+    ) -> BoxFuture<'_, Result<Limited, TierError>> {
+        let limit = i64::try_from(tokens_max).unwrap_or(i64::MAX).saturating_add(1);
+        Box::pin(async move {
+            let read = self.readers.run(move |connection| {
+                let mut statement = connection.prepare_cached(
+                    "SELECT t.api_token FROM embedded_quota_limited q JOIN posthog_team t ON t.id = q.team_id
+                     WHERE q.resource = ?1 LIMIT ?2",
+                )?;
+                let tokens =
+                    statement.query_map((resource.name(), limit), |row| row.get::<_, Box<str>>(0))?;
+                let (mut found, mut truncated) = (Limited::default(), false);
+                for token in tokens {
+                    truncated = found.tokens.len() == tokens_max;
+                    if !truncated {
+                        found.tokens.insert(token?);
+                    }
+                }
+                found.truncated = truncated;
+                Ok(found)
+            });
+            read.await.map_err(|error| match error {
+                PoolError::Unavailable(detail) => TierError::Unavailable(detail.to_owned()),
+                PoolError::Sqlite(error) => TierError::Failed(error.to_string()),
+            })
+        })
+    }
+}
 
 impl EmbeddedStore {
     /// Resources over quota of the team that has the token; empty for unknown tokens.

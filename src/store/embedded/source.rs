@@ -6,11 +6,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::EmbeddedStore;
+use crate::hypercache::build::ConfigOptions;
 use crate::hypercache::reader::{HyperCacheReader, ReaderLimits};
 use crate::hypercache::warm::{WarmOptions, Warmer};
 use crate::hypercache::{
     BoxFuture, DatabaseError, DefinitionDatabase, EntryCache, EntryKey, EntryWrite, MemoryCache, NoObjects,
-    StoredEntry, TierError,
+    StoredEntry, StoredPair, TierError,
 };
 use crate::snapshot::push::PushClock;
 use crate::snapshot::{ChangeFeed, Changed, Changes, LoadError, TieredSettings, TieredSource};
@@ -22,6 +23,16 @@ impl EmbeddedStore {
     /// The projects of this store as a server loads them. To be made once: it owns the in-process tier.
     #[must_use]
     pub fn project_source(self: &Arc<Self>, settings: &TieredSettings) -> Arc<TieredSource> {
+        self.project_source_with(settings, ConfigOptions::default())
+    }
+
+    /// The same, with an installation's own decisions about configuration.
+    #[must_use]
+    pub fn project_source_with(
+        self: &Arc<Self>,
+        settings: &TieredSettings,
+        config: ConfigOptions,
+    ) -> Arc<TieredSource> {
         let memory = Arc::new(MemoryCache::new(CACHE_BYTES_MAX));
         let database: Arc<dyn DefinitionDatabase> = Arc::clone(self) as _;
         let built = Arc::new(BuiltEntries {
@@ -29,6 +40,7 @@ impl EmbeddedStore {
                 database: Arc::clone(&database),
                 cache: Arc::clone(&memory) as _,
                 objects: Arc::new(NoObjects),
+                config: Arc::new(config),
             },
             memory,
             turn: tokio::sync::Mutex::new(()),
@@ -116,6 +128,17 @@ impl EntryCache for BuiltEntries {
 
     fn get_etag<'a>(&'a self, key: &'a EntryKey) -> BoxFuture<'a, Result<Option<Bytes>, TierError>> {
         self.memory.get_etag(key)
+    }
+
+    fn get_both<'a>(&'a self, key: &'a EntryKey) -> BoxFuture<'a, Result<StoredPair, TierError>> {
+        Box::pin(async move {
+            let found = self.memory.get_both(key).await?;
+            if found.payload.is_some() {
+                return Ok(found);
+            }
+            self.build(key).await?;
+            self.memory.get_both(key).await
+        })
     }
 
     fn inspect<'a>(&'a self, key: &'a EntryKey) -> BoxFuture<'a, Result<Option<StoredEntry>, TierError>> {

@@ -83,6 +83,9 @@ const SURVEY_FLAGS: &str = "SELECT DISTINCT v.value::int4
       AND v.key IN ('targeting_flag_id', 'internal_targeting_flag_id', 'internal_response_sampling_flag_id')
     ORDER BY 1";
 const REMOTE_CONFIG: &str = "SELECT config::text FROM posthog_remoteconfig WHERE team_id = $1";
+/// Of `errorTracking` in configuration that is built (`storage.md` 10).
+const SUPPRESSION_RULES: &str = "SELECT filters::text FROM posthog_errortrackingsuppressionrule
+    WHERE team_id = $1 ORDER BY order_key, id";
 
 /// G1, G2.
 const GROUP_TYPES: &str = "SELECT group_type_index, group_type FROM posthog_grouptypemapping
@@ -143,6 +146,7 @@ impl PostgresDefinitions {
             Some(PROJECT_COHORTS),
             tables.surveys.then_some(SURVEY_FLAGS),
             tables.remote_config.then_some(REMOTE_CONFIG),
+            tables.suppression_rules.then_some(SUPPRESSION_RULES),
         ];
         let parameters: &[&(dyn ToSql + Sync)] = &[&team_id];
         let queries: Vec<Query<'_>> = wanted
@@ -165,6 +169,7 @@ impl PostgresDefinitions {
             cohorts,
             surveys,
             remote_config,
+            suppression_rules,
         ] = wanted.map(|sql| sql.and_then(|_| answers.next()).unwrap_or_default());
         let Some(team) = rows::team(&team, &config)? else {
             return Ok(None);
@@ -183,6 +188,10 @@ impl PostgresDefinitions {
             cohorts: rows::cohorts(&cohorts)?,
             survey_flag_ids: ids(&surveys)?,
             remote_config: remote_config.first().map(|row| column(row, 0)).transpose()?,
+            suppression_rules: suppression_rules
+                .iter()
+                .map(|row| column(row, 0))
+                .collect::<Result<_, _>>()?,
         }))
     }
 

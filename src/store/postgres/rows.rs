@@ -111,6 +111,11 @@ pub(super) fn team(rows: &[Row], config: &[Row]) -> Result<Option<TeamRow>, Post
             .iter()
             .map(|name| columns.get(name).map_or("null", |value| value.get()).to_owned())
             .collect(),
+        trigger_groups: columns
+            .get("session_recording_trigger_groups")
+            .map(|value| value.get())
+            .filter(|text| *text != "null")
+            .map(str::to_owned),
     }))
 }
 

@@ -18,7 +18,8 @@ const OPTIONAL: &str = "SELECT to_regclass('posthog_featureflagevaluationcontext
            to_regclass('posthog_experiment') IS NOT NULL,
            to_regclass('posthog_survey') IS NOT NULL,
            to_regclass('posthog_remoteconfig') IS NOT NULL,
-           to_regclass('posthog_teamfeatureflagsconfig') IS NOT NULL";
+           to_regclass('posthog_teamfeatureflagsconfig') IS NOT NULL,
+           to_regclass('posthog_errortrackingsuppressionrule') IS NOT NULL";
 
 /// Where a flag's evaluation contexts are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +40,7 @@ pub(super) struct Tables {
     pub surveys: bool,
     pub remote_config: bool,
     pub team_config: bool,
+    pub suppression_rules: bool,
 }
 
 /// [`TOMBSTONES`], on the connection that the caller has already. A failure is not remembered.
@@ -63,6 +65,7 @@ pub(super) async fn tables(known: &OnceCell<Tables>, lease: &mut Lease<'_>) -> R
             surveys: column(&row, 3)?,
             remote_config: column(&row, 4)?,
             team_config: column(&row, 5)?,
+            suppression_rules: column(&row, 6)?,
         })
     };
     known.get_or_try_init(|| read).await.copied()

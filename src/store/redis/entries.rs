@@ -7,7 +7,7 @@ use bytes::Bytes;
 use redis::{cmd, pipe};
 
 use super::{Client, Mode, RedisError, Server};
-use crate::hypercache::{BoxFuture, EntryCache, EntryKey, EntryWrite, StoredEntry, TierError};
+use crate::hypercache::{BoxFuture, EntryCache, EntryKey, EntryWrite, StoredEntry, StoredPair, TierError};
 
 /// The first tier in Redis.
 #[derive(Debug)]
@@ -103,6 +103,33 @@ impl RedisEntries {
         }
     }
 
+    /// `MGET` of one server, which nothing can come between.
+    async fn read_both(&self, key: &EntryKey) -> Result<StoredPair, RedisError> {
+        let route = self.mode.route(key.entry());
+        let both = cmd("MGET").arg(key.redis()).arg(key.redis_etag()).to_owned();
+        let ask = async |server| {
+            let (payload, etag): (Option<Bytes>, Option<Bytes>) = self.client(server).read(&both).await?;
+            Ok::<_, RedisError>(StoredPair { payload, etag })
+        };
+        match ask(route.first).await {
+            Ok(found) => match route.when_absent {
+                Some(second) if found.payload.is_none() => ask(second).await,
+                _ => Ok(found),
+            },
+            Err(error @ RedisError::Unavailable(_)) => {
+                let Some(second) = route.when_unavailable else {
+                    return Err(error);
+                };
+                match ask(second).await {
+                    Ok(found) if found.payload.is_some() => Ok(found),
+                    // Only the absent server knows whether there is an entry.
+                    _ => Err(error),
+                }
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     /// What all clients that a write would go to agree on; where they differ, there is nothing to skip a write for.
     async fn inspect_all(&self, key: &EntryKey) -> Result<Option<StoredEntry>, RedisError> {
         let mut agreed: Option<StoredEntry> = None;
@@ -153,6 +180,10 @@ impl EntryCache for RedisEntries {
 
     fn get_etag<'a>(&'a self, key: &'a EntryKey) -> BoxFuture<'a, Result<Option<Bytes>, TierError>> {
         Box::pin(async move { Ok(self.read_etag(key).await?) })
+    }
+
+    fn get_both<'a>(&'a self, key: &'a EntryKey) -> BoxFuture<'a, Result<StoredPair, TierError>> {
+        Box::pin(async move { Ok(self.read_both(key).await?) })
     }
 
     fn inspect<'a>(&'a self, key: &'a EntryKey) -> BoxFuture<'a, Result<Option<StoredEntry>, TierError>> {

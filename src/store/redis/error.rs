@@ -10,7 +10,8 @@ use crate::hypercache::TierError;
 /// A command without a usable reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RedisError {
-    /// No connection, a connection that broke, an open breaker, or too many commands in flight.
+    /// No connection, a connection that broke, an open breaker, or too many commands in flight. Borrowed text is of ours: the
+    /// command was not sent.
     Unavailable(Cow<'static, str>),
     /// No reply within the limit.
     Timeout,
@@ -30,6 +31,11 @@ impl RedisError {
             Self::Unavailable(_) | Self::Timeout | Self::Reply(_) => true,
             Self::Denied(_) | Self::Protocol(_) => false,
         }
+    }
+
+    /// Whether the command may have reached the server. What a connection without permissions was refused with counts as sent.
+    pub(super) fn was_sent(&self) -> bool {
+        !matches!(self, Self::Unavailable(Cow::Borrowed(_)))
     }
 
     /// Whether it speaks against the server: it did not answer.

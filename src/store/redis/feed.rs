@@ -10,17 +10,10 @@ use crate::snapshot::{BoxFuture, ChangeFeed, Changed, Changes, LoadError};
 impl ChangeFeed for ChangeQueue {
     fn next(&self) -> BoxFuture<'_, Result<Changes, LoadError>> {
         Box::pin(async {
-            loop {
-                match ChangeQueue::next(self).await {
-                    Queued::Everything => return Ok(Changes::Everything),
-                    Queued::Entries(keys) => {
-                        let changed: Vec<Changed> = keys.into_iter().filter_map(changed).collect();
-                        if !changed.is_empty() {
-                            return Ok(Changes::Projects(changed));
-                        }
-                    }
-                }
-            }
+            Ok(match ChangeQueue::next(self).await {
+                Queued::Everything => Changes::Everything,
+                Queued::Entries(keys) => Changes::Projects(keys.into_iter().map(changed).collect()),
+            })
         })
     }
 
@@ -29,11 +22,11 @@ impl ChangeFeed for ChangeQueue {
     }
 }
 
-/// `None` for entries that no snapshot is made from.
-fn changed(key: EntryKey) -> Option<Changed> {
+/// What an entry is a part of.
+fn changed(key: EntryKey) -> Changed {
     match key {
-        EntryKey::Flags(id) => Some(Changed::Team(id)),
-        EntryKey::Team(token) | EntryKey::Config(token) => Some(Changed::Token(token)),
-        EntryKey::Definitions(_) => None,
+        EntryKey::Flags(id) => Changed::Team(id),
+        EntryKey::Team(token) | EntryKey::Config(token) => Changed::Token(token),
+        EntryKey::Definitions(id) => Changed::Definitions(id),
     }
 }

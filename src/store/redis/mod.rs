@@ -3,6 +3,7 @@
 //! `endpoint.rs` is one server, `client.rs` a primary with its replica, `mode.rs` the choice between shared and dedicated
 //! Redis, `tracking.rs` the pushes. Constructors take plain values: nothing here knows the settings.
 
+mod auth;
 mod backoff;
 mod client;
 mod cookieless;
@@ -15,9 +16,12 @@ mod feed;
 mod mode;
 mod queue;
 mod quota;
+mod rebuild;
 mod tracking;
 mod url;
+mod usage;
 
+pub use auth::{RedisCredentials, note_key_use};
 pub use client::{COOKIELESS, Client, ClientNames, ClientUrls, DEDICATED, ReaderWithoutWriter, SHARED};
 pub use cookieless::{CookielessStore, SALT_TTL, SaltError};
 pub use endpoint::{Endpoint, EndpointSettings, EndpointState};
@@ -26,6 +30,8 @@ pub use error::RedisError;
 pub use examine::{RedisUse, examine};
 pub use mode::{Mode, Route, Server};
 pub use queue::{ChangeQueue, Changes};
-pub use quota::set_quota_limits;
+pub use quota::{RedisLimits, set_quota_limits};
+pub use rebuild::RedisRebuilds;
 pub use tracking::{Tracker, TrackingSettings};
 pub use url::ServerUrl;
+pub use usage::RedisUsage;

@@ -14,8 +14,10 @@ use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 use tokio::time::sleep;
 
+use super::auth::AUTH_PREFIX;
 use super::backoff::{Backoff, STABLE};
 use super::{ChangeQueue, RedisError, ServerUrl};
+use crate::auth::CredentialCache;
 use crate::hypercache::EntryKey;
 
 /// What the four entries' keys begin with.
@@ -54,8 +56,25 @@ impl Tracker {
     /// Starts to follow a server, the `server`-th of the queue's clock. Needs a tokio runtime.
     #[must_use]
     pub fn start(server: usize, url: ServerUrl, settings: TrackingSettings, queue: Arc<ChangeQueue>) -> Self {
+        Self::start_with(server, url, settings, queue, None)
+    }
+
+    /// The same, and tells `credentials` of shared results of authentication that are deleted or replaced. While the server is
+    /// not followed they only run out: nothing is forgotten at once because of that.
+    #[must_use]
+    pub fn start_with(
+        server: usize,
+        url: ServerUrl,
+        settings: TrackingSettings,
+        queue: Arc<ChangeQueue>,
+        credentials: Option<Arc<CredentialCache>>,
+    ) -> Self {
         let (sender, state) = watch::channel(Some(RedisError::Unavailable("not yet connected".into())));
-        let task = tokio::spawn(follow(server, url, settings, Arc::clone(&queue), sender)).abort_handle();
+        let heard = Heard {
+            queue: Arc::clone(&queue),
+            credentials,
+        };
+        let task = tokio::spawn(follow(server, url, settings, heard, sender)).abort_handle();
         Self {
             task,
             server,
@@ -78,18 +97,25 @@ impl Drop for Tracker {
     }
 }
 
+/// Who is told.
+#[derive(Clone)]
+struct Heard {
+    queue: Arc<ChangeQueue>,
+    credentials: Option<Arc<CredentialCache>>,
+}
+
 async fn follow(
     server: usize,
     url: ServerUrl,
     settings: TrackingSettings,
-    queue: Arc<ChangeQueue>,
+    heard: Heard,
     state: watch::Sender<Option<RedisError>>,
 ) {
     let mut backoff = Backoff::new();
     loop {
         let since = Instant::now();
-        let error = match Session::open(&url, settings, &queue).await {
-            Ok(session) => session.run(server, settings, &queue, &state).await,
+        let error = match Session::open(&url, settings, &heard).await {
+            Ok(session) => session.run(server, settings, &heard.queue, &state).await,
             Err(error) => error,
         };
         state.send_if_modified(|known| {
@@ -127,18 +153,14 @@ enum Standing {
 }
 
 impl Session {
-    async fn open(
-        url: &ServerUrl,
-        settings: TrackingSettings,
-        queue: &Arc<ChangeQueue>,
-    ) -> Result<Self, RedisError> {
+    async fn open(url: &ServerUrl, settings: TrackingSettings, heard: &Heard) -> Result<Self, RedisError> {
         let signals = Arc::new(Signals::default());
         let config = AsyncConnectionConfig::new()
             .set_response_timeout(Some(settings.reply_limit()))
             .set_push_sender({
-                let (signals, queue) = (Arc::clone(&signals), Arc::clone(queue));
+                let (signals, heard) = (Arc::clone(&signals), heard.clone());
                 move |push: PushInfo| -> Result<(), redis::aio::SendError> {
-                    receive(&push, &signals, &queue);
+                    receive(&push, &signals, &heard);
                     Ok(())
                 }
             });
@@ -147,6 +169,9 @@ impl Session {
         tracking.arg("TRACKING").arg("ON").arg("BCAST");
         for prefix in PREFIXES {
             tracking.arg("PREFIX").arg(prefix);
+        }
+        if heard.credentials.is_some() {
+            tracking.arg("PREFIX").arg(AUTH_PREFIX);
         }
         tracking
             .query_async::<()>(&mut connection)
@@ -244,21 +269,28 @@ impl Drop for Epoch<'_> {
 }
 
 /// Called in the order in which the server wrote.
-fn receive(push: &PushInfo, signals: &Signals, queue: &ChangeQueue) {
+fn receive(push: &PushInfo, signals: &Signals, heard: &Heard) {
     match push.kind {
         PushKind::Disconnection => signals.lost.notify_one(),
         PushKind::Invalidate => match push.data.first() {
             Some(Value::Array(keys)) => {
                 for key in keys {
                     let Value::BulkString(key) = key else { continue };
-                    // Keys of other caches share the prefix.
-                    if let Some(key) = std::str::from_utf8(key).ok().and_then(EntryKey::parse_redis) {
-                        queue.changed(key);
+                    let Ok(key) = std::str::from_utf8(key) else {
+                        continue;
+                    };
+                    if let (Some(hash), Some(credentials)) =
+                        (key.strip_prefix(AUTH_PREFIX), &heard.credentials)
+                    {
+                        credentials.revoke(hash);
+                    } else if let Some(key) = EntryKey::parse_redis(key) {
+                        // Keys of other caches share the prefix.
+                        heard.queue.changed(key);
                     }
                 }
             }
             _ => {
-                queue.everything_changed();
+                heard.queue.everything_changed();
                 signals.flushed.notify_one();
             }
         },

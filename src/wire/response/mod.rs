@@ -7,7 +7,7 @@ mod fragment;
 mod reason;
 mod shape;
 
-pub use config::write_fallback_config;
+pub use config::{CONFIG_BYTES_MAX, Caller, ConfigFragments, ConfigPart, Recording, RecordingDomains};
 pub use fragment::{FlagFragments, Fragments};
 pub use reason::write_reason;
 pub use shape::{Answer, Envelope, Shape, encode, write_minimal};

@@ -1,6 +1,6 @@
 //! The four response shapes of `http.md` 10 and the choice between them (9.2).
 
-use super::config::write_fallback_config;
+use super::config::{ConfigPart, write_quota_limited};
 use super::fragment::Fragments;
 use super::reason::write_reason;
 use crate::engine::{FlagResult, FlagValue};
@@ -50,8 +50,8 @@ pub struct Envelope<'a> {
     pub quota_limited: bool,
     /// The team's `minimal_flag_called_events`; shown in the detailed shape only.
     pub minimal_flag_called_events: bool,
-    /// `config=true`.
-    pub config: bool,
+    /// The fields that `config=true` adds.
+    pub config: ConfigPart<'a>,
 }
 
 /// The flags of an answer.
@@ -105,16 +105,14 @@ pub fn encode(shape: Shape, answer: Option<Answer<'_>>, envelope: &Envelope<'_>,
             out.push(b']');
         }
     }
-    if envelope.quota_limited {
-        out.extend_from_slice(b",\"quotaLimited\":[\"feature_flags\"]");
-    }
+    write_quota_limited(envelope.quota_limited, &envelope.config, out);
     write_identity(envelope, out);
-    if envelope.config {
+    if !matches!(envelope.config, ConfigPart::Off) {
         let has_flags = match shape {
             Shape::V2 | Shape::Legacy => !results.is_empty(),
             Shape::Decide2 | Shape::Decide1 => results.iter().any(FlagResult::is_enabled),
         };
-        write_fallback_config(has_flags, out);
+        envelope.config.write(has_flags, out);
     }
     out.push(b'}');
 }
@@ -122,7 +120,7 @@ pub fn encode(shape: Shape, answer: Option<Answer<'_>>, envelope: &Envelope<'_>,
 /// Appends the answer of a GET (10.6): no flags, and the constants old clients look for.
 pub fn write_minimal(version: Option<i32>, envelope: &Envelope<'_>, out: &mut Vec<u8>) {
     let envelope = Envelope {
-        config: false,
+        config: ConfigPart::Off,
         quota_limited: false,
         minimal_flag_called_events: false,
         ..*envelope

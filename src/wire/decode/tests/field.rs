@@ -114,7 +114,7 @@ fn wrong_types_are_refused() {
         is_refused(format!("{{{field}}}"), format_of(JSON, None), "invalid JSON");
     }
     json(
-        r#"{"sent_at":{},"$lib":1,"uuid":[],"properties":"x","disable_geoip":true}"#,
+        r#"{"sent_at":{},"$lib":1,"uuid":[],"properties":"x","disable_geoip":"x"}"#,
         |request| {
             assert_eq!(request, FlagRequest::default());
         },

@@ -1,0 +1,300 @@
+//! Whose a credential is: from memory, else from the shared results, else from the database, once at a time.
+
+use std::collections::HashMap;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+
+use super::bearer::{Credential, stored_form};
+use super::cache::{CREDENTIAL_TTL_MAX, CredentialCache, KnownCredential, Remembered};
+use super::port::{AuthError, CredentialStore, KeyUses, SharedCredentials};
+use super::principal::Principal;
+use super::{legacy, shared};
+use crate::hypercache::DatabaseError;
+
+/// Refreshes of known credentials at one time; beyond it they run out, and are looked up as new ones.
+const REFRESHES_MAX: usize = 32;
+
+/// Look-ups that ask stores at one time; others wait for their turn. Fewer than a pool has connections, so that a flood of
+/// made-up credentials leaves some to everything else.
+const ASKING_MAX: usize = 6;
+
+/// Hashes of the older kind computed at one time.
+const LEGACY_MAX: usize = 2;
+
+/// Notes of use under way; more are left out until the next request.
+const USES_MAX: usize = 16;
+
+/// A look-up as a whole: a connection and an answer take less.
+const LOOKUP_MAX: Duration = Duration::from_secs(10);
+
+/// How often the use of a key is noted (`storage.md` 7.5).
+const USE_INTERVAL: Duration = Duration::from_secs(3600);
+
+/// The same after a failure.
+const USE_RETRY: Duration = Duration::from_secs(60);
+
+/// What start-up decides.
+#[derive(Debug, Clone, Copy)]
+pub struct AuthSettings {
+    /// How long a credential is remembered; [`CREDENTIAL_TTL_MAX`] at most.
+    pub ttl: Duration,
+    /// Look-ups of credentials that are not known, those that wait for their turn among them.
+    pub lookups_max: usize,
+    /// `PERSONAL_API_KEY_LEGACY_HASHES`.
+    pub legacy_hashes: bool,
+}
+
+/// Stores of one process.
+pub struct AuthStores {
+    /// Keys and secrets.
+    pub keys: Arc<dyn CredentialStore>,
+    /// Shared results; `None`: nothing would delete them on a revocation.
+    pub shared: Option<Arc<dyn SharedCredentials>>,
+    /// `None`: uses are not noted (`SKIP_WRITES`).
+    pub uses: Option<Arc<dyn KeyUses>>,
+    /// Also in the hands of whoever hears of revocations.
+    pub cache: Arc<CredentialCache>,
+}
+
+type Landed = Option<Result<Arc<KnownCredential>, AuthError>>;
+
+/// See the module.
+pub struct Authenticator {
+    stores: AuthStores,
+    settings: AuthSettings,
+    flying: Mutex<HashMap<[u8; 32], watch::Receiver<Landed>>>,
+    lookups: Arc<Semaphore>,
+    refreshes: Arc<Semaphore>,
+    asking: Semaphore,
+    legacy: Arc<Semaphore>,
+    uses: Arc<Semaphore>,
+}
+
+impl Authenticator {
+    /// Over these stores.
+    #[must_use]
+    pub fn new(stores: AuthStores, settings: AuthSettings) -> Self {
+        let settings = AuthSettings {
+            ttl: settings.ttl.min(CREDENTIAL_TTL_MAX),
+            ..settings
+        };
+        Self {
+            stores,
+            flying: Mutex::default(),
+            lookups: Arc::new(Semaphore::new(settings.lookups_max.min(Semaphore::MAX_PERMITS))),
+            refreshes: Arc::new(Semaphore::new(REFRESHES_MAX)),
+            asking: Semaphore::new(ASKING_MAX),
+            legacy: Arc::new(Semaphore::new(LEGACY_MAX)),
+            uses: Arc::new(Semaphore::new(USES_MAX)),
+            settings,
+        }
+    }
+
+    /// Whose a credential is. From memory without a lock; requests for one that is not there share a look-up, which goes
+    /// on when they go away.
+    ///
+    /// # Errors
+    /// When nobody has it, too many are being looked up, or no store answers; the latter two say nothing of it.
+    pub async fn identify(
+        self: &Arc<Self>,
+        credential: &Credential<'_>,
+    ) -> Result<Arc<KnownCredential>, AuthError> {
+        if credential.is_oversized() {
+            return Err(nobody(credential.is_secret()));
+        }
+        match self.stores.cache.get(&credential.digest(), Instant::now()) {
+            Remembered::Known(known) => Ok(known),
+            Remembered::Due(known) => {
+                if !known.refreshing.swap(true, Ordering::AcqRel) && self.join(credential, true).is_err() {
+                    known.refreshing.store(false, Ordering::Release);
+                }
+                Ok(known)
+            }
+            Remembered::Nobody => Err(nobody(credential.is_secret())),
+            Remembered::Nothing => {
+                let mut flight = self.join(credential, false)?;
+                match flight.wait_for(Option::is_some).await.as_deref() {
+                    Ok(Some(result)) => result.clone(),
+                    _ => Err(AuthError::Store(DatabaseError::Unavailable(
+                        "the look-up was abandoned".to_owned(),
+                    ))),
+                }
+            }
+        }
+    }
+
+    /// Notes that a key was of use, in a task of its own, once an hour.
+    pub fn note_use(self: &Arc<Self>, known: &Arc<KnownCredential>) {
+        let (Some(uses), Some(_)) = (&self.stores.uses, known.principal.key()) else {
+            return;
+        };
+        let now = self.stores.cache.seconds(Instant::now());
+        let due = known.use_due_seconds.load(Ordering::Relaxed);
+        if now < due {
+            return;
+        }
+        let Ok(permit) = Arc::clone(&self.uses).try_acquire_owned() else {
+            return;
+        };
+        let next = now + USE_INTERVAL.as_secs();
+        let taken = known
+            .use_due_seconds
+            .compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed);
+        if taken.is_err() {
+            return;
+        }
+        let (uses, known) = (Arc::clone(uses), Arc::clone(known));
+        tokio::spawn(async move {
+            let _permit = permit;
+            if let Some((kind, key_id)) = known.principal.key() {
+                let noted = tokio::time::timeout(LOOKUP_MAX, uses.used(kind, key_id)).await;
+                if !matches!(noted, Ok(Ok(()))) {
+                    let retry = now + USE_RETRY.as_secs();
+                    known.use_due_seconds.store(retry, Ordering::Relaxed);
+                }
+            }
+        });
+    }
+
+    /// The look-up of a credential that is under way, or a new one. `known`: it is not a new one.
+    fn join(
+        self: &Arc<Self>,
+        credential: &Credential<'_>,
+        known: bool,
+    ) -> Result<watch::Receiver<Landed>, AuthError> {
+        let digest = credential.digest();
+        let mut flying = self.flying.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(flight) = flying.get(&digest) {
+            return Ok(flight.clone());
+        }
+        let permits = if known { &self.refreshes } else { &self.lookups };
+        let permit = Arc::clone(permits)
+            .try_acquire_owned()
+            .map_err(|_| AuthError::Busy)?;
+        let (sender, receiver) = watch::channel(None);
+        flying.insert(digest, receiver.clone());
+        drop(flying);
+        let landing = Landing {
+            authenticator: Arc::clone(self),
+            digest,
+            _permit: permit,
+        };
+        let (value, is_secret) = (credential.value().to_owned(), credential.is_secret());
+        tokio::spawn(async move {
+            let result = landing.authenticator.look_up(&value, digest, is_secret).await;
+            // Before the waiters wake: who asks next starts anew instead of joining what has ended.
+            drop(landing);
+            sender.send_replace(Some(result));
+        });
+        Ok(receiver)
+    }
+
+    async fn look_up(
+        &self,
+        value: &str,
+        digest: [u8; 32],
+        is_secret: bool,
+    ) -> Result<Arc<KnownCredential>, AuthError> {
+        let cache = &self.stores.cache;
+        let (revocations, since) = (cache.revocations(), Instant::now());
+        let hash = stored_form(&digest);
+        let asked = self.ask(value, &hash, is_secret);
+        match tokio::time::timeout(LOOKUP_MAX, asked).await {
+            Err(_) => Err(AuthError::Store(DatabaseError::Timeout)),
+            Ok(Err(error)) => {
+                // It goes on for the rest of its time; the next request tries again.
+                if let Remembered::Due(known) = cache.get(&digest, Instant::now()) {
+                    known.refreshing.store(false, Ordering::Release);
+                }
+                Err(error)
+            }
+            Ok(Ok(Some(principal))) => {
+                let known = Arc::new(KnownCredential::new(principal, since, self.settings.ttl));
+                cache.insert(digest, &known, revocations);
+                Ok(known)
+            }
+            Ok(Ok(None)) => {
+                cache.insert_nobody(digest, since, self.settings.ttl);
+                Err(nobody(is_secret))
+            }
+        }
+    }
+
+    async fn ask(&self, value: &str, hash: &str, is_secret: bool) -> Result<Option<Principal>, AuthError> {
+        // Never closed; without a turn it would only be one more.
+        let _turn = self.asking.acquire().await;
+        if let Some(shared) = &self.stores.shared
+            && let Some(principal) = shared.get(hash).await.as_deref().and_then(shared::parse)
+        {
+            return Ok(Some(principal));
+        }
+        if is_secret {
+            let rows = self
+                .stores
+                .keys
+                .secret(value, hash)
+                .await
+                .map_err(AuthError::Store)?;
+            let team = rows.team.and_then(|owner| Principal::of_secret(owner, value));
+            return Ok(team.or(rows.key.map(Principal::ProjectSecret)));
+        }
+        let hashes = [hash.to_owned()];
+        let rows = self.stores.keys.personal(&hashes, Some(value)).await;
+        let rows = rows.map_err(AuthError::Store)?;
+        if let Some(key) = rows.key {
+            return Ok(Some(Principal::Personal(key)));
+        }
+        if let Some(team) = rows.team.and_then(|owner| Principal::of_secret(owner, value)) {
+            return Ok(Some(team));
+        }
+        if self.settings.legacy_hashes {
+            return self.ask_legacy(value).await;
+        }
+        Ok(None)
+    }
+
+    async fn ask_legacy(&self, value: &str) -> Result<Option<Principal>, AuthError> {
+        let turn = Arc::clone(&self.legacy)
+            .try_acquire_owned()
+            .map_err(|_| AuthError::Busy)?;
+        let owned = value.to_owned();
+        let hashes = tokio::task::spawn_blocking(move || {
+            // Until the work is done, whoever still waits for it.
+            let _turn = turn;
+            legacy::stored_forms(&owned)
+        })
+        .await;
+        let hashes = hashes.map_err(|error| AuthError::Store(DatabaseError::Failed(error.to_string())))?;
+        let rows = self.stores.keys.personal(&hashes, None).await;
+        Ok(rows.map_err(AuthError::Store)?.key.map(Principal::Personal))
+    }
+}
+
+fn nobody(is_secret: bool) -> AuthError {
+    if is_secret {
+        AuthError::SecretInvalid
+    } else {
+        AuthError::PersonalKeyInvalid
+    }
+}
+
+/// Ends a look-up, also when it panics: the permit comes back and the next request starts anew.
+struct Landing {
+    authenticator: Arc<Authenticator>,
+    digest: [u8; 32],
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Drop for Landing {
+    fn drop(&mut self) {
+        let mut flying = self
+            .authenticator
+            .flying
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        flying.remove(&self.digest);
+    }
+}
