@@ -30,8 +30,11 @@ impl Counter {
         for (bucket, slot) in self.by_age(now) {
             // Only loaded where there is nothing to take: the line stays shared with those who add.
             if slot.load(Ordering::Relaxed) != 0 {
-                let count = slot.swap(0, Ordering::Relaxed);
-                each(bucket, count);
+                // What is retired stays so.
+                let count = slot.fetch_and(RETIRED, Ordering::Relaxed);
+                if count != 0 && count & RETIRED == 0 {
+                    each(bucket, count);
+                }
             }
         }
     }
@@ -116,7 +119,8 @@ mod tests {
         for bucket in 0..8 {
             assert!(!counter.add(Bucket(bucket), 1));
         }
-        assert_eq!(counter.pending(), 0);
+        assert_eq!((counter.pending(), taken(&counter, 7)), (0, vec![]));
+        assert!(!counter.add(Bucket(7), 1), "still retired");
         counter.retire(Bucket(7), |_, count| panic!("{count} counted twice"));
     }
 }

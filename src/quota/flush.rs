@@ -8,9 +8,10 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use super::flush_metrics::FlushMetrics;
-use super::key::{Bucket, UsageKey};
+use super::key::Bucket;
 use super::notice::Notice;
 use super::port::{Applied, ApplyError, Batch, DOUBT_MAX, Increment, UsageSink};
+use super::usage::Usage;
 use super::{Quota, Say};
 
 /// Writes counts. One a process.
@@ -32,8 +33,8 @@ pub(super) struct Flusher {
 /// A batch that has been taken from the counters, and is not known to have been written.
 struct Unsettled {
     batch: Batch,
-    /// Of the first attempt, or when it was given its id.
-    since: Instant,
+    /// When it is no longer repeated.
+    give_up_at: Instant,
     attempts: u32,
     /// The sink is being asked, or was when the future that asked was dropped.
     asking: bool,
@@ -87,14 +88,16 @@ impl Flusher {
                 }
             }
         }
-        let waiting = self.unsettled.as_ref().map(|unsettled| &unsettled.batch);
-        self.metrics.pending(&self.quota.usage, waiting);
+        let waiting = self.in_background(Usage::waiting).await;
+        let unsettled = self.unsettled.as_ref().map(|unsettled| &unsettled.batch);
+        self.metrics.pending(waiting, unsettled);
         written.is_ok()
     }
 
     async fn write_all(&mut self) -> Result<(), String> {
         self.settle().await?;
-        let mut waiting = self.pending().await.into_iter();
+        let pending = self.in_background(|usage| usage.pending(present())).await;
+        let mut waiting = pending.into_iter();
         loop {
             let mut increments = Vec::with_capacity(self.batch_increments.min(waiting.len()));
             while increments.len() < self.batch_increments {
@@ -114,9 +117,12 @@ impl Flusher {
     }
 
     /// Looking through half a million counters takes some milliseconds, which no worker should spend at once.
-    async fn pending(&self) -> Vec<(UsageKey, Arc<super::counter::Counter>)> {
+    async fn in_background<T: Default + Send + 'static>(
+        &self,
+        look: impl FnOnce(&Usage) -> T + Send + 'static,
+    ) -> T {
         let quota = Arc::clone(&self.quota);
-        let looked = tokio::task::spawn_blocking(move || quota.usage.pending(present()));
+        let looked = tokio::task::spawn_blocking(move || look(&quota.usage));
         // Only a runtime that is ending cancels it.
         looked.await.unwrap_or_default()
     }
@@ -131,7 +137,7 @@ impl Flusher {
         self.metrics.records.increment(batch.requests());
         self.unsettled = Some(Unsettled {
             batch,
-            since: Instant::now(),
+            give_up_at: Instant::now() + DOUBT_MAX,
             attempts: 0,
             asking: false,
         });
@@ -194,8 +200,8 @@ impl Flusher {
 
     /// Gives up what has been in doubt for too long to be repeated. What was surely not applied begins anew.
     fn age(&mut self) {
-        let old = |unsettled: &Unsettled| unsettled.since.elapsed() >= DOUBT_MAX;
-        let Some(unsettled) = self.unsettled.take_if(|unsettled| old(unsettled)) else {
+        let now = Instant::now();
+        let Some(unsettled) = self.unsettled.take_if(|unsettled| unsettled.give_up_at <= now) else {
             return;
         };
         if unsettled.is_in_doubt() {
@@ -208,7 +214,7 @@ impl Flusher {
                 id,
                 ..unsettled.batch
             },
-            since: Instant::now(),
+            give_up_at: Instant::now() + DOUBT_MAX,
             ..unsettled
         });
     }

@@ -3,7 +3,6 @@
 use std::time::Instant;
 
 use super::port::Batch;
-use super::usage::Usage;
 
 /// Handles, resolved once.
 pub(super) struct FlushMetrics {
@@ -47,9 +46,8 @@ impl FlushMetrics {
         self.succeeded = Instant::now();
     }
 
-    /// Shows what waits: in counters, and in a batch that is not settled.
-    pub fn pending(&self, usage: &Usage, unsettled: Option<&Batch>) {
-        let (mut entries, mut records) = usage.waiting();
+    /// Shows what waits: keys and requests in counters, and a batch that is not settled.
+    pub fn pending(&self, (mut entries, mut records): (usize, u64), unsettled: Option<&Batch>) {
         if let Some(batch) = unsettled {
             entries += batch.increments.len();
             records += batch.requests();

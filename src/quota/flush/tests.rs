@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::*;
 use crate::hypercache::BoxFuture;
-use crate::quota::{Library, RequestType};
+use crate::quota::{Library, RequestType, UsageKey};
 
 /// What a store does with one attempt.
 #[derive(Debug, Clone, Copy)]
@@ -148,6 +148,29 @@ async fn what_must_not_be_repeated_is_not() {
     record(&quota, 1, 2);
     assert!(flusher.flush().await);
     assert_eq!(store.sum(), 2);
+    assert_eq!(flusher.end(), UsageLeft::default());
+}
+
+#[tokio::test]
+async fn what_is_in_doubt_for_too_long_is_given_up_and_the_rest_is_not() {
+    let quota = Arc::new(Quota::new(100, true));
+    let store = Store::with(&[Fate::NotApplied, Fate::NotApplied, Fate::RequestLost]);
+    let mut flusher = flusher(&quota, &store, 2);
+    let expire = |flusher: &mut Flusher| {
+        flusher.unsettled.as_mut().unwrap().give_up_at = Instant::now();
+    };
+    record(&quota, 1, 7);
+    for _ in 0..3 {
+        assert!(!flusher.flush().await);
+        expire(&mut flusher);
+    }
+    record(&quota, 2, 3);
+    assert!(flusher.flush().await);
+    assert_eq!(store.sum(), 3);
+    let attempts = store.attempts.lock().unwrap().clone();
+    let ids: HashSet<&String> = attempts.iter().map(|(id, _)| id).collect();
+    assert_eq!(ids.len(), 4, "begun anew each time: {attempts:?}");
+    assert!(attempts.iter().all(|(_, in_doubt)| !in_doubt));
     assert_eq!(flusher.end(), UsageLeft::default());
 }
 
