@@ -62,7 +62,8 @@ impl<C: Clock> Limits<C> {
         }
     }
 
-    /// Forgets keys whose buckets are full and publishes entry counts. Takes some 20 ns an entry; requests go on.
+    /// Forgets keys whose buckets are full and publishes entry counts. Visits every entry, so it is not for a thread that
+    /// serves; requests go on meanwhile.
     pub fn clean(&self) {
         self.clean_into(&mut Report::default());
     }
