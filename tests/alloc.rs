@@ -212,13 +212,20 @@ fn a_warm_worker_allocates_nothing_between_decode_and_encode() {
         [0; 3],
         "every operator"
     );
-    whole_requests();
+    whole_requests(&[]);
+    // A known key costs no allocation.
+    whole_requests(&[
+        ("FLAGS_IP_RATE_LIMIT_ENABLED", "true"),
+        ("FLAGS_IP_RATE_LIMIT_LOG_ONLY", "false"),
+        ("FLAGS_RATE_LIMIT_ENABLED", "true"),
+        ("FLAGS_RATE_LIMIT_LOG_ONLY", "false"),
+    ]);
     // The counter works: an allocation is seen.
     assert_eq!(allocations(|| drop(std::hint::black_box(Box::new(7)))), 1);
 }
 
 /// Allocations of whole requests through the HTTP handler, hyper's own parsing and writing apart.
-fn whole_requests() {
+fn whole_requests(variables: &[(&'static str, &'static str)]) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -228,7 +235,8 @@ fn whole_requests() {
     store
         .import(&std::fs::read(path).expect("the workload is there"))
         .expect("it imports");
-    let config = Config::read(&std::collections::HashMap::<&str, &str>::new()).expect("defaults are valid");
+    let variables: std::collections::HashMap<&str, &str> = variables.iter().copied().collect();
+    let config = Config::read(&variables).expect("the settings are valid");
     let projects = store.project_source(&feature_flags::snapshot::TieredSettings::default());
     let state = AppState::new(
         &config,

@@ -6,6 +6,7 @@
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use governor::nanos::Nanos;
 use governor::state::keyed::ShrinkableKeyedStateStore;
@@ -18,6 +19,23 @@ const SHARED_BUCKETS: usize = 1024;
 /// The state of a bucket that is about to leave the index. No bucket gets there by itself: the largest time to refill
 /// is a quarter of it.
 const REMOVED: Nanos = Nanos::new(u64::MAX);
+
+/// Keys that the index always has room for. Not zero: an index that may vanish tries to, when nearly all keys are gone, and
+/// does not become smaller when that fails.
+const CAPACITY_MIN: usize = 64;
+
+/// An index becomes smaller by this factor at a time, and only when it is emptier than that.
+const SHRINK_STEP: usize = 8;
+
+/// How often freeing waits for a reader that has been interrupted. What is left is freed by a later cleaning.
+const RECLAIM_TRIES: usize = 1000;
+
+/// For how long each time.
+const RECLAIM_PAUSE: Duration = Duration::from_millis(1);
+
+/// Groups of the old table that the index moves with each group of the new one that it visits. A wrong number would
+/// free the old table one cleaning later.
+const MOVED_A_STEP: usize = 64;
 
 /// A key as a hash with secrets of this process: a long key costs no more than a short one, and nobody
 /// outside can choose keys that meet.
@@ -73,11 +91,43 @@ impl KeyedStates {
     /// No key, `entries_max` at most.
     pub(super) fn new(entries_max: usize, pressure: Arc<Pressure>) -> Self {
         Self {
-            index: scc::HashIndex::default(),
+            index: scc::HashIndex::with_capacity_and_hasher(CAPACITY_MIN, BuildHasherDefault::default()),
             entries: AtomicUsize::new(0),
             entries_max,
             shared: (0..SHARED_BUCKETS).map(|_| InMemoryState::default()).collect(),
             pressure,
+        }
+    }
+
+    /// Gives back the room of keys that are gone.
+    ///
+    /// By itself the index judges from a few samples, which disagree when few keys are left among many places, and
+    /// then stays as it is. In steps of an eighth, which it is told not to go below, they agree.
+    fn shrink(&self, capacity_before: usize) {
+        let mut capacity = self.index.capacity();
+        while capacity > CAPACITY_MIN && self.len() < capacity / SHRINK_STEP {
+            let floor = self
+                .index
+                .reserve((capacity / SHRINK_STEP).saturating_sub(CAPACITY_MIN).max(1));
+            self.finish_moving(capacity);
+            drop(floor);
+            let now = self.index.capacity();
+            if now >= capacity {
+                break;
+            }
+            capacity = now;
+        }
+        if capacity < capacity_before {
+            self.finish_moving(capacity_before);
+        }
+    }
+
+    /// After a change of size the index moves its keys bit by bit as it is used, and keeps the old table until then.
+    /// Here all of them are moved, a group at a time as ever.
+    fn finish_moving(&self, capacity_before: usize) {
+        let passes = capacity_before / self.index.capacity().max(1) / MOVED_A_STEP + 2;
+        for _ in 0..passes {
+            self.index.retain_sync(|_, _| true);
         }
     }
 
@@ -138,6 +188,7 @@ where
 impl ShrinkableKeyedStateStore<KeyHash> for KeyedStates {
     /// Removes full buckets. Readers go on meanwhile; writers wait for one group of keys at a time.
     fn retain_recent(&self, drop_below: Nanos) {
+        let capacity = self.index.capacity();
         self.index.retain_sync(|_, state| {
             // Marked before it leaves: a request that holds the bucket already must not be charged to a lost one.
             let marked = state.measure_and_replace(&NotKeyed::NonKey, |arrival| {
@@ -152,6 +203,8 @@ impl ShrinkableKeyedStateStore<KeyHash> for KeyedStates {
             }
             marked.is_err()
         });
+        self.shrink(capacity);
+        reclaim();
         self.pressure.told.store(false, Ordering::Relaxed);
     }
 
@@ -161,6 +214,26 @@ impl ShrinkableKeyedStateStore<KeyHash> for KeyedStates {
 
     fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+}
+
+/// Frees what was removed once no reader can hold it. The index leaves that to later uses of this thread, of which there
+/// may be none for a minute.
+fn reclaim() {
+    let mut epoch = None;
+    for _ in 0..RECLAIM_TRIES {
+        let guard = scc::Guard::new();
+        if !guard.has_garbage() {
+            return;
+        }
+        guard.accelerate();
+        let now = Some(guard.epoch());
+        drop(guard);
+        // No change: some reader is older. It holds what it looks at for some nanoseconds when it runs.
+        if now == epoch {
+            std::thread::sleep(RECLAIM_PAUSE);
+        }
+        epoch = now;
     }
 }
 
