@@ -14,6 +14,7 @@ use feature_flags::engine::{ContinuityLookups, Instant};
 use feature_flags::evaluation::{
     EvaluationPool, EvaluationReport, EvaluationSettings, RequestScope, Scratch, evaluate,
 };
+use feature_flags::quota::{Library, Quota, RequestType, Resource};
 use feature_flags::snapshot::{BoxFuture, ProjectSnapshot};
 use feature_flags::wire::request::FlagRequest;
 use feature_flags::wire::response::{Answer, Envelope, Shape, encode};
@@ -83,6 +84,7 @@ pub struct Pipeline<'p> {
     evaluation: Scratch,
     answer: Vec<u8>,
     settings: EvaluationSettings,
+    quota: Quota,
 }
 
 impl<'p> Pipeline<'p> {
@@ -94,6 +96,7 @@ impl<'p> Pipeline<'p> {
             evaluation: Scratch::default(),
             answer: Vec::new(),
             settings: settings(pool),
+            quota: quota(),
         }
     }
 
@@ -110,12 +113,32 @@ impl<'p> Pipeline<'p> {
             evaluation,
             answer,
             settings,
+            quota,
         } = self;
         let decoded = decode(memory, black_box(body), format, &mut Kludges::default()).expect("a request");
-        let report = evaluate_now(snapshot, &decoded.request(), settings, evaluation);
+        let request = decoded.request();
+        assert!(!quota.is_limited(Resource::FeatureFlags, request.token.unwrap_or_default()));
+        let report = evaluate_now(snapshot, &request, settings, evaluation);
+        if report.billable {
+            quota.record(RequestType::Decide, snapshot.team.id, Library::Node, NOW.seconds);
+        }
         encode_answer(snapshot, evaluation, report.errors, shape, answer);
         black_box(&answer).len()
     }
+}
+
+/// The time of every request.
+const NOW: Instant = Instant {
+    seconds: 1_767_268_800,
+    nanos: 0,
+};
+
+/// With a thousand projects over quota, ours not among them.
+fn quota() -> Quota {
+    let quota = Quota::new(1_000, true);
+    let limited = (0..1_000).map(|at| format!("phc_limited_{at}").into_boxed_str());
+    quota.limits.replace(Resource::FeatureFlags, limited.collect());
+    quota
 }
 
 /// Settings as the server has them by default.
@@ -146,10 +169,7 @@ pub fn evaluate_now(
     let scope = RequestScope {
         runtime: None,
         survey_only: false,
-        now: Instant {
-            seconds: 1_767_268_800,
-            nanos: 0,
-        },
+        now: NOW,
     };
     // As the server does: without a future where nothing has to be waited for.
     if let Some(report) =

@@ -238,7 +238,7 @@ settings! {
         pending_entries_max: usize = "FLAGS_BILLING_MAX_PENDING_ENTRIES", "500000", between(1, 100_000_000),
             "usage counts held back while Redis is away";
         flush_batch: usize = "FLAGS_BILLING_PER_FLUSH_BATCH_SIZE", "200", between(1, 100_000),
-            "usage counts a write";
+            "commands a write of usage counts";
         shutdown_flush_timeout: Duration = "FLAGS_BILLING_SHUTDOWN_FLUSH_TIMEOUT_MS", "15000", milliseconds(0, 600000),
             "milliseconds for the last write of usage counts";
     }

@@ -15,8 +15,8 @@ const TOKENS_MAX: usize = 250_000;
 /// Longest wait after a failed read.
 const RETRY_MAX: Duration = Duration::from_secs(1);
 
-/// Reads limits and puts them where requests look. A limit that ends between two reads holds until the second: it was
-/// to hold at the time of the read, and the billing period ends to the second only on paper.
+/// Reads limits and puts them where requests look. What counts is the moment of the read: a limit that ends between two
+/// reads holds until the second.
 pub(super) struct Refresher {
     quota: Arc<Quota>,
     source: Arc<dyn LimitSource>,

@@ -22,6 +22,7 @@ mod service;
 mod stale;
 mod start;
 mod unknown;
+mod usage;
 mod world;
 
 #[allow(dead_code, reason = "each test binary uses a part")]

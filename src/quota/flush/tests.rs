@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::*;
 use crate::hypercache::BoxFuture;
@@ -282,4 +282,95 @@ fn every_record_is_counted_once_whatever_the_flusher_does_meanwhile() {
     done.store(true, Ordering::Release);
     assert!(flushing.join().unwrap() > 0);
     assert_eq!(store.sum(), THREADS * RECORDS);
+}
+
+/// Values by name and labels.
+#[derive(Default)]
+struct Recorded(Mutex<HashMap<String, Arc<AtomicU64>>>);
+
+impl Recorded {
+    fn cell(&self, key: &metrics::Key) -> Arc<AtomicU64> {
+        let labels = key
+            .labels()
+            .map(|label| format!("{}={}", label.key(), label.value()));
+        let name = format!("{}{{{}}}", key.name(), labels.collect::<Vec<_>>().join(","));
+        Arc::clone(self.0.lock().unwrap().entry(name).or_default())
+    }
+
+    /// Of a counter, or of a gauge that holds a whole number.
+    fn counter(&self, name: &str) -> u64 {
+        self.0.lock().unwrap()[name].load(Ordering::Relaxed)
+    }
+
+    fn gauge(&self, name: &str) -> f64 {
+        f64::from_bits(self.counter(name))
+    }
+}
+
+impl metrics::Recorder for Recorded {
+    fn describe_counter(&self, _: metrics::KeyName, _: Option<metrics::Unit>, _: metrics::SharedString) {}
+    fn describe_gauge(&self, _: metrics::KeyName, _: Option<metrics::Unit>, _: metrics::SharedString) {}
+    fn describe_histogram(&self, _: metrics::KeyName, _: Option<metrics::Unit>, _: metrics::SharedString) {}
+
+    fn register_counter(&self, key: &metrics::Key, _: &metrics::Metadata<'_>) -> metrics::Counter {
+        metrics::Counter::from_arc(self.cell(key))
+    }
+
+    fn register_gauge(&self, key: &metrics::Key, _: &metrics::Metadata<'_>) -> metrics::Gauge {
+        metrics::Gauge::from_arc(self.cell(key))
+    }
+
+    fn register_histogram(&self, _: &metrics::Key, _: &metrics::Metadata<'_>) -> metrics::Histogram {
+        metrics::Histogram::noop()
+    }
+}
+
+#[tokio::test]
+async fn every_request_is_in_one_metric_or_another() {
+    let recorded = Recorded::default();
+    let fates = [
+        Fate::NotApplied,
+        Fate::Gone,
+        Fate::Refused,
+        Fate::Applied,
+        Fate::RequestLost,
+    ];
+    let store = Store::with(&fates);
+    let (quota, mut flusher) = metrics::with_local_recorder(&recorded, || {
+        let quota = Arc::new(Quota::new(5, true));
+        let flusher = flusher(&quota, &store, 2);
+        (quota, flusher)
+    });
+    for team_id in 1..=6 {
+        record(&quota, team_id, 10);
+    }
+    let unflushed = |cause: &str| {
+        recorded.counter(&format!(
+            "flags_billing_unflushed_requests_total{{cause={cause}}}"
+        ))
+    };
+    assert_eq!(unflushed("cap_drop"), 10);
+    // Not applied; then gone; then one refused, one applied, one in doubt.
+    for errors in 1..=3 {
+        assert!(!flusher.flush().await);
+        assert_eq!(recorded.counter("flags_billing_flush_errors_total{}"), errors);
+    }
+    assert_eq!(
+        recorded.counter("feature_flags_usage_uncertain_requests_total{}"),
+        10
+    );
+    assert_eq!(unflushed("redis_error"), 10);
+    assert_eq!(recorded.counter("flags_billing_entries_flushed_total{}"), 1);
+    // Four of five have been taken; the last one taken is still pending.
+    assert_eq!(recorded.counter("flags_billing_records_total{}"), 40);
+    assert_eq!(recorded.gauge("flags_billing_pending_entries{}"), 2.0);
+    assert_eq!(recorded.gauge("flags_billing_pending_records{}"), 20.0);
+    assert!(recorded.gauge("flags_billing_seconds_since_successful_flush{}") >= 0.0);
+    let left = flusher.end();
+    assert_eq!((left.dropped, left.uncertain), (10, 10));
+    assert_eq!(unflushed("shutdown_drop"), 10);
+    assert_eq!(
+        recorded.counter("feature_flags_usage_uncertain_requests_total{}"),
+        20
+    );
 }
