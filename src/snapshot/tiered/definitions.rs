@@ -142,13 +142,14 @@ async fn payload(hit: Hit, etag: Option<ETag>, held: Option<&Payload>) -> Result
             // Megabytes: not on a worker that answers requests.
             let parsed = tokio::task::spawn_blocking(move || {
                 let parsed = parse_definitions(&text, billable_key);
-                (text, parsed)
+                // Without the room that decompression left: it would count towards no bound.
+                (Bytes::from(text.into_boxed_str().into_boxed_bytes()), parsed)
             });
-            let (text, parsed) = parsed.await.map_err(|error| error.to_string())?;
+            let (body, parsed) = parsed.await.map_err(|error| error.to_string())?;
             match parsed.map_err(|error| error.to_string())? {
                 ParsedDefinitions::Nothing => Ok(empty()),
                 ParsedDefinitions::Flags { counts } => Ok(Payload {
-                    body: Bytes::from(text),
+                    body,
                     etag,
                     billable: counts,
                     source,
