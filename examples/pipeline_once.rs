@@ -1,16 +1,19 @@
 //! The whole request pipeline in process, for counting instructions: decode, select, plan, evaluate, encode.
 //!
 //! ```text
-//! pipeline_once FLAGS ITERATIONS [config]
+//! pipeline_once FLAGS ITERATIONS [LEVEL] [config]
 //! ```
 //!
-//! Uses `loadtest/workloads/flags-FLAGS.json` and another person for every iteration; with `config` answers have config fields.
+//! LEVEL pins how hashes are computed (`portable`, `avx2`, `avx512`), so that counts do not depend on what the
+//! processor has besides. With `config` answers have config fields. Uses `loadtest/workloads/flags-FLAGS.json` and another person for every iteration.
 
 #[path = "../benches/support/workload.rs"]
 #[allow(dead_code, reason = "shared with benches and tests")]
 mod workload;
 
 use std::error::Error;
+
+use feature_flags::engine::Level;
 
 /// Different persons.
 const BODIES: usize = 2_000;
@@ -20,14 +23,25 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut argument = || {
         arguments
             .next()
-            .ok_or("usage: pipeline_once FLAGS ITERATIONS [config]")
+            .ok_or("usage: pipeline_once FLAGS ITERATIONS [LEVEL] [config]")
     };
     let (flags, iterations): (usize, usize) = (argument()?.parse()?, argument()?.parse()?);
-    let snapshot = match arguments.next().as_deref() {
-        Some("config") => workload::snapshot_with_config(flags)?,
-        _ => workload::snapshot(flags)?,
+    let (mut level, mut with_config) = (None, false);
+    for word in arguments {
+        match word.as_str() {
+            "config" => with_config = true,
+            _ => level = Some(word),
+        }
+    }
+    let snapshot = if with_config {
+        workload::snapshot_with_config(flags)?
+    } else {
+        workload::snapshot(flags)?
     };
     let mut pipeline = workload::Pipeline::new(&snapshot, None);
+    if let Some(name) = level {
+        pipeline.pin(Level::named(&name).ok_or("this processor has no such level")?);
+    }
     // Made whatever the number of iterations, so that a difference of two runs leaves it out.
     let bodies: Vec<String> = (0..BODIES).map(workload::body).collect();
     let mut answered = 0;

@@ -16,7 +16,7 @@ use crate::context::{
 use crate::engine::value::{Node, OwnedTape, PropertyValue};
 use crate::engine::{
     BitSet, Clock, CompiledProject, ContinuityLookups, EvaluationContext, EvaluationScratch, GroupKey,
-    Instant, Parallelism, Plan, PlanScratch, Reason, RequestRuntime, Selection, SelectionQuery,
+    Instant, Level, Parallelism, Plan, PlanScratch, Reason, RequestRuntime, Selection, SelectionQuery,
     SelectionScratch, Slots, recycle,
 };
 use crate::resilience::RetryBudget;
@@ -125,6 +125,15 @@ pub struct Scratch {
 }
 
 impl Scratch {
+    /// Hashes on that level instead of the processor's best.
+    #[must_use]
+    pub fn with_level(level: Level) -> Self {
+        Self {
+            evaluation: EvaluationScratch::with_level(level),
+            ..Self::default()
+        }
+    }
+
     /// Records of the last evaluation, in evaluation order.
     #[must_use]
     pub fn results(&self) -> &[crate::engine::FlagResult] {

@@ -258,11 +258,27 @@ fn locations() {
             let request = decoded.request();
             report = evaluate_now(&snapshot.project, &request, &scope, &settings, &mut evaluation);
         });
+        assert!(!report.is_some_and(|report| report.location_differs));
         let decided = report.map(|_| evaluation.results()[0].value == FlagValue::On);
         (decided, taken)
     };
     on([81, 2, 69, 160]);
     assert_eq!(on([81, 2, 69, 161]), (Some(true), 0));
+    // What the caller says is counted when it is something else.
+    let told = br#"{"token": "phc_x", "distinct_id": "user-1", "person_properties":
+        {"$geoip_country_code": "FR", "$geoip_city_name": "Lyon"}}"#;
+    let mut memory = DecodeScratch::new();
+    let decoded = decode(&mut memory, told, workload::JSON, &mut Kludges::default()).ok();
+    let location = geo.locate([81, 2, 69, 160].into());
+    let scope = workload::scope(Some(&location));
+    let report = evaluate_now(
+        &snapshot.project,
+        &decoded.expect("the body is a request").request(),
+        &scope,
+        &settings,
+        &mut Scratch::default(),
+    );
+    assert!(report.is_some_and(|report| report.location_differs));
     // Elsewhere is nowhere: the stored person has to be asked.
     assert_eq!(on([8, 8, 8, 8]), (None, 0));
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use feature_flags::context::geo::GeoProperties;
 use feature_flags::context::{ContinuityReadFrom, FactsQuery, GatherError, PersonSource, StoredFacts};
 use feature_flags::definition::{RawFlag, RawProject, RawTeam};
-use feature_flags::engine::{ContinuityLookups, Instant};
+use feature_flags::engine::{ContinuityLookups, Instant, Level};
 use feature_flags::evaluation::{
     EvaluationPool, EvaluationReport, EvaluationSettings, RequestScope, Scratch, evaluate,
 };
@@ -114,6 +114,11 @@ impl<'p> Pipeline<'p> {
             settings: settings(pool),
             quota: quota(),
         }
+    }
+
+    /// Hashes on that level instead of the processor's best.
+    pub fn pin(&mut self, level: Level) {
+        self.evaluation = Scratch::with_level(level);
     }
 
     /// Answers one JSON body in the detailed shape; returns the answer's size.

@@ -102,3 +102,90 @@ impl GeoLookup {
         self.differing.increment(1);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use metrics::{Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
+
+    use super::*;
+
+    /// Counters by name and labels.
+    #[derive(Default)]
+    struct Counters(Mutex<BTreeMap<String, Arc<AtomicU64>>>);
+
+    impl Recorder for Counters {
+        fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+        fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+        fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+        fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
+            let labels: String = key.labels().map(|label| format!(" {}", label.value())).collect();
+            let mut counters = self.0.lock().unwrap();
+            let counter = counters.entry(format!("{}{labels}", key.name())).or_default();
+            Counter::from_arc(Arc::clone(counter))
+        }
+
+        fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
+            Gauge::noop()
+        }
+
+        fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
+            Histogram::noop()
+        }
+    }
+
+    impl Counters {
+        fn read(&self) -> Vec<(String, u64)> {
+            let counters = self.0.lock().unwrap();
+            counters
+                .iter()
+                .map(|(name, count)| (name.clone(), count.load(Ordering::Relaxed)))
+                .collect()
+        }
+    }
+
+    /// Knows 1.0.0.0/8 and fails for 2.0.0.0/8.
+    struct Table;
+
+    impl GeoSource for Table {
+        fn lookup(&self, address: IpAddr) -> Result<Option<GeoProperties<'_>>, GeoError> {
+            match address {
+                IpAddr::V4(address) if address.octets()[0] == 1 => Ok(Some(GeoProperties {
+                    city_name: Some("One"),
+                    ..GeoProperties::default()
+                })),
+                IpAddr::V4(address) if address.octets()[0] == 2 => Err(GeoError::Unreadable),
+                _ => Ok(None),
+            }
+        }
+    }
+
+    #[test]
+    fn each_lookup_is_counted_by_its_result() {
+        let counters = Counters::default();
+        let geo = metrics::with_local_recorder(&counters, || GeoLookup::new(Arc::new(Table)));
+        for address in ["1.1.1.1", "1.2.3.4", "2.2.2.2", "3.3.3.3", "::ffff:1.1.1.1"] {
+            let location = geo.locate(address.parse().unwrap());
+            let known = address.starts_with("1.").then_some("One");
+            assert_eq!(location.city_name, known, "{address}");
+        }
+        for loopback in ["127.0.0.1", "127.255.0.9", "::1"] {
+            assert_eq!(geo.locate(loopback.parse().unwrap()), GeoProperties::default());
+        }
+        geo.count_difference();
+        let expected = [
+            ("feature_flags_geoip_lookups_total found", 2),
+            ("feature_flags_geoip_lookups_total unknown", 2),
+            ("feature_flags_geoip_lookups_total unreadable", 1),
+            ("geoip_properties_differ_from_lookup", 1),
+        ];
+        assert_eq!(
+            counters.read(),
+            expected.map(|(name, count)| (name.to_owned(), count))
+        );
+    }
+}

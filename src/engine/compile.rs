@@ -1,7 +1,15 @@
 //! Definitions to [`CompiledProject`]: everything that does not depend on a request is settled here.
+//!
+//! One project and one flag here; what a flag is made of, and the sets and order of all flags, below `compile/`.
+
+mod condition;
+mod early_access;
+mod filterable;
+mod holdout;
+mod needs;
+mod order;
 
 use std::collections::HashMap;
-use std::ops::Range;
 
 use ahash::RandomState;
 use jiff::tz::TimeZone;
@@ -9,24 +17,22 @@ use serde_json::Value;
 use sonic_rs::JsonValueTrait;
 
 use super::bitset::BitSet;
-use super::bucket::{Bucket, Rollout};
+use super::bucket::Bucket;
 use super::cohort::Cohorts;
-use super::graph::{Graph, Precomputed, Resolution};
+use super::graph::Precomputed;
+use super::lanes::Prefixes;
 use super::location::location_slots;
-use super::matcher::Matcher;
-use super::outcome::{FlagIndex, Reason, VariantIndex};
-use super::project::{
-    CohortFilter, CompileWarning, CompiledProject, Condition, Dependencies, EarlyAccess, Filter, Filterable,
-    Flag, Holdout, Needs, Wanted,
-};
-use super::property::{GroupIndex, PropertyTable, SlotIndex};
+use super::outcome::{FlagIndex, VariantIndex};
+use super::project::{CohortFilter, CompileWarning, CompiledProject, Condition, Filter, Flag};
+use super::property::{GroupIndex, PropertyTable};
 use super::selection::{RUNTIMES, Selection};
-use crate::definition::{
-    FilterType, OperatorName, RawConditionSet, RawFlag, RawProject, RawPropertyFilter, billable_key,
-};
+use crate::definition::{RawFlag, RawProject};
+use filterable::{filterable, refer_to_groups};
+use holdout::variant_texts;
+use needs::hash_can_matter;
+use order::{Numbering, dependencies, evaluation_order, graph};
 
-/// Prefix of the keys that survey mode keeps.
-const SURVEY_PREFIX: &str = "survey-targeting-";
+pub(super) use order::closure;
 
 /// Compiles a project. Never fails: what is broken costs only itself and is listed in the warnings.
 #[must_use]
@@ -84,6 +90,7 @@ pub fn compile(project: &RawProject) -> CompiledProject {
         conditions,
         filters,
         cohort_filters,
+        prefixes,
         broken,
         ..
     } = compiler;
@@ -98,6 +105,7 @@ pub fn compile(project: &RawProject) -> CompiledProject {
             .collect(),
         filterable: filterable(&flags),
         flags: compiled,
+        prefixes,
         conditions,
         filters,
         cohort_filters,
@@ -116,25 +124,6 @@ pub fn compile(project: &RawProject) -> CompiledProject {
         compiled.ready[at] = ready;
     }
     compiled
-}
-
-/// Flags whose group types have to be known, by `evaluation.md` 14.2.
-fn refer_to_groups(flags: &[&RawFlag]) -> BitSet {
-    let mut set = BitSet::new(flags.len());
-    for (at, flag) in flags.iter().enumerate() {
-        let in_condition = |condition: &RawConditionSet| {
-            let mut filters = condition.properties.iter().flatten();
-            matches!(condition.aggregation_group_type_index, Some(Some(_)))
-                || filters.any(|filter| {
-                    filter.filter_type == FilterType::Group && filter.group_type_index.is_some()
-                })
-        };
-        if flag.filters.aggregation_group_type_index.is_some() || flag.filters.groups.iter().any(in_condition)
-        {
-            set.insert(at);
-        }
-    }
-    set
 }
 
 fn timezone(name: &str, warnings: &mut Vec<CompileWarning>) -> TimeZone {
@@ -164,187 +153,6 @@ fn distinct_flags<'p>(flags: &'p [RawFlag], warnings: &mut Vec<CompileWarning>) 
     kept
 }
 
-/// Dependencies of `groups` only (6.1): filters of type flag whose key is an integer.
-fn graph(flags: &[&RawFlag]) -> Graph {
-    let positions: HashMap<i64, usize, RandomState> = flags
-        .iter()
-        .enumerate()
-        .map(|(at, flag)| (i64::from(flag.id), at))
-        .collect();
-    let mut dangling = BitSet::new(flags.len());
-    let mut targets = vec![Vec::new(); flags.len()];
-    for (at, flag) in flags.iter().enumerate() {
-        for filter in flag
-            .filters
-            .groups
-            .iter()
-            .flat_map(|set| set.properties.iter().flatten())
-        {
-            if filter.filter_type != FilterType::Flag {
-                continue;
-            }
-            let Ok(id) = filter.key.parse::<i64>() else {
-                continue;
-            };
-            match positions.get(&id) {
-                Some(target) if !targets[at].contains(target) => targets[at].push(*target),
-                Some(_) => {}
-                None => {
-                    dangling.insert(at);
-                }
-            }
-        }
-    }
-    Graph { targets, dangling }
-}
-
-fn evaluation_order(flags: usize, resolution: &Resolution) -> Vec<usize> {
-    let mut seen = BitSet::new(flags);
-    let mut order: Vec<usize> = resolution
-        .stages
-        .iter()
-        .flatten()
-        .copied()
-        .filter(|flag| seen.insert(*flag))
-        .collect();
-    order.extend((0..flags).filter(|flag| !seen.contains(*flag)));
-    order
-}
-
-/// Stored position to evaluation position.
-struct Numbering(Vec<usize>);
-
-impl Numbering {
-    fn new(order: &[usize]) -> Self {
-        let mut positions = vec![0; order.len()];
-        for (new, old) in order.iter().enumerate() {
-            positions[*old] = new;
-        }
-        Self(positions)
-    }
-
-    fn list(&self, flags: &[usize]) -> Vec<usize> {
-        flags.iter().map(|flag| self.0[*flag]).collect()
-    }
-
-    fn set(&self, flags: &BitSet) -> BitSet {
-        let mut set = BitSet::new(self.0.len());
-        for flag in flags.iter() {
-            set.insert(self.0[flag]);
-        }
-        set
-    }
-}
-
-fn dependencies(
-    graph: Graph,
-    precomputed: Option<Precomputed>,
-    retired: &BitSet,
-    numbering: &Numbering,
-) -> Dependencies {
-    let mut targets = vec![Vec::new(); graph.len()];
-    for (at, list) in graph.targets.iter().enumerate() {
-        targets[numbering.0[at]] = numbering.list(list);
-    }
-    let graph = Graph {
-        targets,
-        dangling: numbering.set(&graph.dangling),
-    };
-    let precomputed = precomputed.map(|precomputed| Precomputed {
-        stages: precomputed
-            .stages
-            .iter()
-            .map(|stage| numbering.list(stage))
-            .collect(),
-        missing: numbering.set(&precomputed.missing),
-    });
-    let retired = numbering.set(retired);
-    let resolution = match &precomputed {
-        Some(precomputed) => precomputed.resolve(graph.len(), &retired),
-        None => graph.resolve(&retired),
-    };
-    let mut dependents = BitSet::new(graph.len());
-    let mut closures = vec![None; graph.len()];
-    for (at, all) in closures.iter_mut().enumerate() {
-        if !graph.targets[at].is_empty() {
-            dependents.insert(at);
-            *all = Some(closure(&graph, at, &retired));
-        }
-    }
-    let mut fragile = resolution.missing;
-    fragile.union_with(&resolution.removed);
-    if precomputed.is_some() {
-        // Given stages do not change with what a request leaves out; only the assumed cycle does,
-        // and a selection counts that by itself.
-        fragile = BitSet::new(graph.len());
-    }
-    let any = !dependents.is_empty() || !graph.dangling.is_empty();
-    Dependencies {
-        graph,
-        precomputed,
-        closures,
-        dependents,
-        fragile,
-        any,
-    }
-}
-
-/// All direct and indirect targets; edges of left-out flags are not followed.
-pub(super) fn closure(graph: &Graph, start: usize, left_out: &BitSet) -> BitSet {
-    let mut set = BitSet::new(graph.len());
-    let mut open = vec![start];
-    while let Some(flag) = open.pop() {
-        if left_out.contains(flag) {
-            continue;
-        }
-        for target in &graph.targets[flag] {
-            if set.insert(*target) {
-                open.push(*target);
-            }
-        }
-    }
-    set
-}
-
-fn filterable(flags: &[&RawFlag]) -> Filterable {
-    let mut sets = Filterable {
-        retired: BitSet::new(flags.len()),
-        client_only: BitSet::new(flags.len()),
-        server_only: BitSet::new(flags.len()),
-        not_survey: BitSet::new(flags.len()),
-        billable: BitSet::new(flags.len()),
-        with_contexts: BitSet::new(flags.len()),
-        by_context: HashMap::default(),
-    };
-    for (at, flag) in flags.iter().enumerate() {
-        if !flag.active || flag.deleted {
-            sets.retired.insert(at);
-        } else if billable_key(&flag.key) {
-            sets.billable.insert(at);
-        }
-        match flag.evaluation_runtime.as_deref() {
-            Some(runtime) if runtime.eq_ignore_ascii_case("client") => {
-                sets.client_only.insert(at);
-            }
-            Some(runtime) if runtime.eq_ignore_ascii_case("server") => {
-                sets.server_only.insert(at);
-            }
-            _ => {}
-        }
-        if !flag.key.starts_with(SURVEY_PREFIX) {
-            sets.not_survey.insert(at);
-        }
-        for context in flag.evaluation_contexts.iter().flatten() {
-            sets.with_contexts.insert(at);
-            sets.by_context
-                .entry(context.as_str().into())
-                .or_insert_with(|| BitSet::new(flags.len()))
-                .insert(at);
-        }
-    }
-    sets
-}
-
 /// State that grows while flags are compiled one by one.
 struct Compiler<'p> {
     zone: &'p TimeZone,
@@ -359,6 +167,7 @@ struct Compiler<'p> {
     conditions: Vec<Condition>,
     filters: Vec<Filter>,
     cohort_filters: Vec<CohortFilter>,
+    prefixes: Prefixes,
     broken: Vec<CompileWarning>,
 }
 
@@ -382,6 +191,7 @@ impl<'p> Compiler<'p> {
             conditions: Vec::new(),
             filters: Vec::new(),
             cohort_filters: Vec::new(),
+            prefixes: Prefixes::default(),
             broken: Vec::new(),
         }
     }
@@ -458,7 +268,7 @@ impl<'p> Compiler<'p> {
             has_experiment: raw.has_experiment,
             payload: payload("true"),
             variant_payloads: variants.iter().map(|variant| payload(variant)).collect(),
-            hash_prefix: format!("{}.", raw.key).into_bytes().into(),
+            hash_prefix: self.prefixes.add(&raw.key),
             conditions,
             buckets: self.buckets(this, raw),
             variants,
@@ -490,355 +300,4 @@ impl<'p> Compiler<'p> {
             })
             .collect()
     }
-
-    fn condition(
-        &mut self,
-        flag: usize,
-        set: &RawConditionSet,
-        position: usize,
-        flag_group: Option<GroupIndex>,
-    ) -> Condition {
-        let aggregation = match set.aggregation_group_type_index {
-            None => flag_group,
-            Some(own) => own.map(|index| self.group(index)),
-        };
-        let (filters, cohort_filters) = self.filters(set, aggregation);
-        Condition {
-            pinned: set
-                .variant
-                .as_deref()
-                .and_then(|variant| self.own_variant(flag, variant)),
-            filters,
-            cohort_filters,
-            aggregation,
-            rollout: Rollout::from_percentage(set.rollout_percentage),
-            position: position as u32,
-        }
-    }
-
-    /// The hashed variant of that name; holdout texts, at the end of the table, do not count.
-    fn own_variant(&self, flag: usize, text: &str) -> Option<VariantIndex> {
-        self.variant(flag, text)
-            .filter(|variant| usize::from(variant.0) < self.hashed_variants[flag])
-    }
-
-    fn filters(
-        &mut self,
-        set: &RawConditionSet,
-        aggregation: Option<GroupIndex>,
-    ) -> (Range<u32>, Range<u32>) {
-        let from = self.filters.len() as u32;
-        let cohorts_from = self.cohort_filters.len() as u32;
-        for raw in set.properties.iter().flatten() {
-            match raw.filter_type {
-                FilterType::Cohort => {
-                    let filter = self.cohort_filter(raw);
-                    self.cohort_filters.push(filter);
-                }
-                FilterType::Flag => {
-                    let filter = self.dependency(raw);
-                    self.filters.push(filter);
-                }
-                FilterType::Person | FilterType::Group | FilterType::PersonMetadata => {
-                    let filter = self.property(raw, aggregation);
-                    self.filters.push(filter);
-                }
-            }
-        }
-        (
-            from..self.filters.len() as u32,
-            cohorts_from..self.cohort_filters.len() as u32,
-        )
-    }
-
-    fn property(&mut self, raw: &RawPropertyFilter, aggregation: Option<GroupIndex>) -> Filter {
-        let operator = raw.operator.unwrap_or(OperatorName::Exact);
-        let matcher = Matcher::compile(operator, raw.value.as_ref(), self.zone);
-        if matcher.is_broken_regex() {
-            self.broken.push(CompileWarning::BrokenRegex {
-                flag: raw.key.as_str().into(),
-            });
-        }
-        match raw.filter_type {
-            FilterType::Group => {
-                let group = raw
-                    .group_type_index
-                    .map(|index| self.group(index))
-                    .or(aggregation);
-                match group {
-                    // No index at a person level: an empty map.
-                    None => Filter::Constant(matcher.matches_absent()),
-                    Some(group) if !self.is_mapped(group) => Filter::Constant(false),
-                    Some(group) => Filter::Property {
-                        slot: self.properties.group_slot(group, &raw.key),
-                        matcher,
-                    },
-                }
-            }
-            FilterType::PersonMetadata if raw.key == "created_at" => Filter::Property {
-                slot: self.properties.created_at_slot(),
-                matcher,
-            },
-            FilterType::PersonMetadata => Filter::Constant(matcher.matches_absent()),
-            _ => Filter::Property {
-                slot: self.properties.person_slot(&raw.key),
-                matcher,
-            },
-        }
-    }
-
-    fn dependency(&self, raw: &RawPropertyFilter) -> Filter {
-        const NEVER: Filter = Filter::Constant(false);
-        if raw.operator != Some(OperatorName::FlagEvaluatesTo) {
-            return NEVER;
-        }
-        let Some(target) = raw
-            .key
-            .parse()
-            .ok()
-            .and_then(|id: i64| self.by_id.get(&id).copied())
-        else {
-            return NEVER;
-        };
-        let wanted = match &raw.value {
-            Some(Value::Bool(true)) => Wanted::NotFalse,
-            Some(Value::Bool(false)) => Wanted::False,
-            Some(Value::String(text)) => match self.variant(target.0 as usize, text) {
-                Some(variant) => Wanted::Variant(variant),
-                None => return NEVER,
-            },
-            _ => return NEVER,
-        };
-        Filter::Dependency { target, wanted }
-    }
-
-    fn cohort_filter(&self, raw: &RawPropertyFilter) -> CohortFilter {
-        let Some(id) = raw.value.as_ref().and_then(Value::as_i64) else {
-            return CohortFilter::Error(Reason::CohortFiltersParsing);
-        };
-        let Some(cohort) = self.cohorts.get(id) else {
-            return CohortFilter::Error(Reason::CohortNotFound);
-        };
-        if let Some(error) = self.cohorts.error(cohort) {
-            return CohortFilter::Error(error);
-        }
-        match raw.operator.unwrap_or(OperatorName::In) {
-            OperatorName::In => CohortFilter::Member { cohort, wanted: true },
-            OperatorName::NotIn => CohortFilter::Member {
-                cohort,
-                wanted: false,
-            },
-            _ => CohortFilter::Never { cohort },
-        }
-    }
-
-    fn early_access(&mut self, flag: usize, raw: &RawFlag) -> EarlyAccess {
-        if raw.filters.feature_enrollment == Some(true) {
-            let slot = self.properties.person_slot(&enrollment_property(&raw.key));
-            return EarlyAccess::Enrollment(slot);
-        }
-        let Some(set) = raw.filters.super_groups.as_ref().and_then(|sets| sets.first()) else {
-            return EarlyAccess::None;
-        };
-        let filters = set.properties.as_deref().unwrap_or_default();
-        if filters.is_empty() {
-            return EarlyAccess::None;
-        }
-        let present = filters
-            .iter()
-            .map(|filter| self.properties.person_slot(&filter.key))
-            .collect();
-        // Always a person condition, whatever the flag aggregates by.
-        let person = RawConditionSet {
-            aggregation_group_type_index: Some(None),
-            ..RawConditionSet::default()
-        };
-        let mut condition = self.condition(flag, &person, 0, None);
-        (condition.filters, condition.cohort_filters) = self.filters(set, None);
-        condition.rollout = Rollout::from_percentage(set.rollout_percentage);
-        self.conditions.push(condition);
-        EarlyAccess::Super {
-            condition: self.conditions.len() as u32 - 1,
-            present,
-        }
-    }
-
-    fn holdout(&self, flag: usize, raw: &RawFlag) -> Holdout {
-        let variant = |text: &str| self.variant(flag, text).unwrap_or(VariantIndex(0));
-        if let Some(holdout) = &raw.filters.holdout {
-            let share = holdout.exclusion_percentage.clamp(0.0, 100.0);
-            let rollout = if share < 100.0 {
-                Rollout::UpTo(share / 100.0)
-            } else {
-                Rollout::All
-            };
-            return Holdout::Object {
-                rollout,
-                variant: variant(&holdout_text(holdout.id)),
-            };
-        }
-        let Some(set) = raw.filters.holdout_groups.as_ref().and_then(|sets| sets.first()) else {
-            return Holdout::None;
-        };
-        if set
-            .properties
-            .as_ref()
-            .is_some_and(|properties| !properties.is_empty())
-        {
-            return Holdout::None;
-        }
-        let rollout = match set.rollout_percentage {
-            Some(share) if share < 100.0 => Rollout::UpTo(share / 100.0),
-            _ => Rollout::All,
-        };
-        Holdout::Legacy {
-            rollout,
-            variant: set.variant.as_deref().map(variant),
-            fallback: variant(HOLDOUT_TEXT),
-        }
-    }
-
-    /// `evaluation.md` 8.1.
-    fn needs(&mut self, raw: &RawFlag, group: Option<GroupIndex>) -> Needs {
-        let mut always = group.is_some();
-        let mut person: Vec<SlotIndex> = Vec::new();
-        let mut wanted_groups = Vec::new();
-        let mut referenced: Vec<GroupIndex> = group.into_iter().collect();
-        if raw.filters.feature_enrollment == Some(true) {
-            person.push(self.properties.person_slot(&enrollment_property(&raw.key)));
-        }
-        let reachable = |set: &&RawConditionSet| set.rollout_percentage.is_none_or(|share| share > 0.0);
-        for set in raw.filters.super_groups.iter().flatten().filter(reachable) {
-            for filter in set.properties.iter().flatten() {
-                match filter.filter_type {
-                    FilterType::Cohort | FilterType::Flag => {}
-                    FilterType::PersonMetadata => always = true,
-                    FilterType::Person | FilterType::Group => {
-                        person.push(self.properties.person_slot(&filter.key))
-                    }
-                }
-            }
-        }
-        for set in &raw.filters.groups {
-            let aggregation = match set.aggregation_group_type_index {
-                None => group,
-                Some(own) => own.map(|index| self.group(index)),
-            };
-            referenced.extend(aggregation);
-            for filter in set.properties.iter().flatten() {
-                let own = filter.group_type_index.map(|index| self.group(index));
-                if filter.filter_type == FilterType::Group {
-                    referenced.extend(own);
-                }
-                if !reachable(&set) {
-                    continue;
-                }
-                match filter.filter_type {
-                    FilterType::Person => person.push(self.properties.person_slot(&filter.key)),
-                    FilterType::Group => {
-                        if let Some(group) = own.or(aggregation)
-                            && self.is_mapped(group)
-                        {
-                            wanted_groups.push((group, self.properties.group_slot(group, &filter.key)));
-                        }
-                    }
-                    FilterType::Cohort | FilterType::PersonMetadata => always = true,
-                    FilterType::Flag => {}
-                }
-            }
-        }
-        person.sort_unstable();
-        person.dedup();
-        wanted_groups.sort_unstable();
-        wanted_groups.dedup();
-        referenced.sort_unstable();
-        referenced.dedup();
-        let mut static_cohorts = Vec::new();
-        for set in raw
-            .filters
-            .groups
-            .iter()
-            .chain(raw.filters.super_groups.iter().flatten())
-        {
-            for filter in set.properties.iter().flatten() {
-                if filter.filter_type == FilterType::Cohort
-                    && let Some(id) = filter.value.as_ref().and_then(Value::as_i64)
-                {
-                    self.cohorts.static_positions(id, &mut static_cohorts);
-                }
-            }
-        }
-        referenced.retain(|group| self.is_mapped(*group));
-        Needs {
-            always,
-            person: person.into(),
-            group: wanted_groups.into(),
-            referenced_groups: referenced.into(),
-            static_cohorts: static_cohorts.into(),
-        }
-    }
-}
-
-/// Variant of legacy holdouts that name none.
-const HOLDOUT_TEXT: &str = "holdout";
-
-fn holdout_text(id: i64) -> String {
-    format!("holdout-{id}")
-}
-
-fn enrollment_property(key: &str) -> String {
-    format!("$feature_enrollment/{key}")
-}
-
-/// Every variant text that a flag can answer with, each once, hashed variants first, and their number.
-fn variant_texts(flag: &RawFlag) -> (Vec<Box<str>>, usize) {
-    let mut texts: Vec<Box<str>> = Vec::new();
-    let mut add = |text: &str| {
-        if !texts.iter().any(|known| **known == *text) {
-            texts.push(text.into());
-        }
-        texts.len()
-    };
-    let mut hashed = 0;
-    for variant in flag
-        .filters
-        .multivariate
-        .iter()
-        .flat_map(|multivariate| &multivariate.variants)
-    {
-        hashed = add(&variant.key);
-    }
-    if let Some(holdout) = &flag.filters.holdout {
-        add(&holdout_text(holdout.id));
-    } else if let Some(set) = flag.filters.holdout_groups.as_ref().and_then(|sets| sets.first()) {
-        add(set.variant.as_deref().unwrap_or(HOLDOUT_TEXT));
-        add(HOLDOUT_TEXT);
-    }
-    (texts, hashed)
-}
-
-/// `evaluation.md` 7.1: whether the hash, and so a stored identifier, can change the answer.
-fn hash_can_matter(flag: &RawFlag) -> bool {
-    let mut total = 0.0;
-    let mut reachable = 0;
-    for variant in flag
-        .filters
-        .multivariate
-        .iter()
-        .flat_map(|multivariate| &multivariate.variants)
-    {
-        if total >= 100.0 {
-            break;
-        }
-        if variant.rollout_percentage > 0.0 {
-            reachable += 1;
-        }
-        total += variant.rollout_percentage;
-    }
-    reachable > 1
-        || flag
-            .filters
-            .groups
-            .iter()
-            .any(|set| set.rollout_percentage.is_some_and(|share| share < 100.0))
 }

@@ -5,13 +5,15 @@
 use rayon::prelude::*;
 
 use super::bitset::BitSet;
-use super::bucket::{Rollout, choose_variant};
-use super::cohort::{CohortFacts, CohortMemo};
-use super::hash::{HOLDOUT_PREFIX, VARIANT_SALT, hash};
+use super::bucket::Rollout;
+use super::cohort::CohortMemo;
+use super::conditions::{ConditionOutcome, Progress, Walk};
+use super::hashing::Hashing;
+use super::lanes::Level;
 use super::matcher::Clock;
 use super::outcome::{FlagIndex, FlagResult, FlagValue, Reason, VariantIndex};
-use super::project::{CohortFilter, CompiledProject, Condition, EarlyAccess, Filter, Flag, Holdout, Wanted};
-use super::property::{GroupIndex, SlotSource, Slots};
+use super::project::{CompiledProject, EarlyAccess, Flag, Holdout};
+use super::property::Slots;
 use super::selection::Selection;
 use super::value::PropertyValue;
 
@@ -111,16 +113,31 @@ pub struct EvaluationScratch {
     worker: WorkerScratch,
 }
 
+impl EvaluationScratch {
+    /// Hashes on that level instead of the processor's best.
+    #[must_use]
+    pub fn with_level(level: Level) -> Self {
+        Self {
+            worker: WorkerScratch {
+                hashing: Hashing::with_level(level),
+                ..WorkerScratch::default()
+            },
+            ..Self::default()
+        }
+    }
+}
+
 /// What one thread needs to evaluate flags.
 #[derive(Debug, Default)]
-struct WorkerScratch {
-    text: String,
-    cohorts: CohortMemo,
+pub(super) struct WorkerScratch {
+    pub text: String,
+    pub cohorts: CohortMemo,
+    pub hashing: Hashing,
 }
 
 /// Value of a flag as dependents see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum DependencyValue {
+pub(super) enum DependencyValue {
     None,
     Bool(bool),
     Variant(VariantIndex),
@@ -168,6 +185,7 @@ impl CompiledProject {
         } = scratch;
         results.clear();
         worker.cohorts.reset(&self.cohorts);
+        worker.hashing.begin();
         let tracks_values = self.dependencies.any;
         values.clear();
         if tracks_values {
@@ -188,22 +206,20 @@ impl CompiledProject {
                 selection,
                 values,
             };
+            let from = results.len();
+            results.resize(
+                from + order.len(),
+                FlagResult::failed(FlagIndex(0), Reason::BatchPanicked),
+            );
+            let pending = &mut results[from..];
             if order.len() >= parallelism.threshold {
                 summary.parallel_stages += 1;
-                let from = results.len();
-                results.resize(
-                    from + order.len(),
-                    FlagResult::failed(FlagIndex(0), Reason::BatchPanicked),
-                );
-                results[from..]
+                pending
                     .par_chunks_mut(PARALLEL_CHUNK)
                     .zip(order.par_chunks(PARALLEL_CHUNK))
                     .for_each(|(results, order)| evaluator.chunk(order, results));
             } else {
-                for flag in order {
-                    let result = evaluator.flag(*flag, worker);
-                    results.push(result);
-                }
+                evaluator.flags(order, pending, worker);
             }
             if tracks_values {
                 // After the stage, not after the flag: an answer must not depend on the order inside a stage.
@@ -231,22 +247,12 @@ impl CompiledProject {
     }
 }
 
-struct Evaluator<'e, 'r, 'a> {
-    project: &'e CompiledProject,
-    context: &'e EvaluationContext<'r, 'a>,
-    selection: &'e Selection,
-    values: &'e [DependencyValue],
-}
-
-/// How one condition ended.
-enum ConditionOutcome {
-    Match,
-    Miss(Reason),
-    /// A miss whose cohort has a part that is not evaluated here.
-    BehavioralMiss,
-    /// The rollout test itself said no.
-    OutsideRollout,
-    Error(Reason),
+/// What the evaluation of one stage reads.
+pub(super) struct Evaluator<'e, 'r, 'a> {
+    pub project: &'e CompiledProject,
+    pub context: &'e EvaluationContext<'r, 'a>,
+    pub selection: &'e Selection,
+    pub values: &'e [DependencyValue],
 }
 
 impl Evaluator<'_, '_, '_> {
@@ -255,9 +261,8 @@ impl Evaluator<'_, '_, '_> {
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             let mut worker = WorkerScratch::default();
             worker.cohorts.reset(&self.project.cohorts);
-            for (flag, result) in order.iter().zip(&mut *results) {
-                *result = self.flag(*flag, &mut worker);
-            }
+            worker.hashing.begin();
+            self.flags(order, results, &mut worker);
         }));
         if outcome.is_err() {
             for (flag, result) in order.iter().zip(results) {
@@ -266,28 +271,58 @@ impl Evaluator<'_, '_, '_> {
         }
     }
 
-    fn flag(&self, index: FlagIndex, worker: &mut WorkerScratch) -> FlagResult {
-        let flag = self.project.flag(index);
+    /// Evaluates flags that do not depend on each other. Those that need a hash wait until there are enough of them.
+    fn flags(&self, order: &[FlagIndex], results: &mut [FlagResult], worker: &mut WorkerScratch) {
+        for (position, index) in order.iter().enumerate() {
+            let flag = self.project.flag(*index);
+            if let Some(settled) = self.before_conditions(*index, flag, worker) {
+                results[position] = settled;
+                continue;
+            }
+            let mut walk = Walk::default();
+            match self.conditions(*index, flag, &mut walk, worker) {
+                Progress::Settled(settled) => results[position] = settled,
+                Progress::Waits(slots) => worker.hashing.wait(position, *index, slots, walk),
+            }
+            if worker.hashing.is_full() {
+                self.resume(results, worker);
+            }
+        }
+        while worker.hashing.is_waited_for() {
+            self.resume(results, worker);
+        }
+    }
+
+    /// What settles a flag before its conditions are looked at.
+    fn before_conditions(
+        &self,
+        index: FlagIndex,
+        flag: &Flag,
+        worker: &mut WorkerScratch,
+    ) -> Option<FlagResult> {
         let none = FlagResult::NO_CONDITION;
-        let result = |value, reason, condition| FlagResult {
-            flag: index,
-            value,
-            reason,
-            condition,
+        let result = |value, reason, condition| {
+            Some(FlagResult {
+                flag: index,
+                value,
+                reason,
+                condition,
+            })
         };
+        let failed = |reason| Some(FlagResult::failed(index, reason));
         if self.context.continuity_failed && flag.ensures_continuity {
-            return FlagResult::failed(index, Reason::HashKeyOverrideError);
+            return failed(Reason::HashKeyOverrideError);
         }
         if let Some(reason) = self.context.facts_failure
             && self.context.failed_flags.contains(index.0 as usize)
         {
-            return FlagResult::failed(index, reason);
+            return failed(reason);
         }
         if self.selection.is_missing(index) {
             return result(FlagValue::Off, Reason::MissingDependency, none);
         }
         if flag.unsupported {
-            return FlagResult::failed(index, Reason::FlagDataParsing);
+            return failed(Reason::FlagDataParsing);
         }
         match self.early_access(index, flag, worker) {
             Ok(None) => {}
@@ -299,13 +334,10 @@ impl Evaluator<'_, '_, '_> {
                 };
                 return result(value, Reason::SuperConditionValue, 0);
             }
-            Err(reason) => return FlagResult::failed(index, reason),
+            Err(reason) => return failed(reason),
         }
-        if let Some(variant) = self.holdout(flag) {
-            return result(FlagValue::Variant(variant), Reason::HoldoutConditionValue, none);
-        }
-        let (value, reason, condition) = self.conditions(index, flag, worker);
-        result(value, reason, condition)
+        let variant = self.holdout(flag, worker)?;
+        result(FlagValue::Variant(variant), Reason::HoldoutConditionValue, none)
     }
 
     /// The decision of early access, if there is one (9.2).
@@ -327,9 +359,8 @@ impl Evaluator<'_, '_, '_> {
                     return Ok(None);
                 }
                 let condition = &self.project.conditions[*condition as usize];
-                let mut rollout_hash = None;
-                match self.filters_and_rollout(index, flag, condition, &mut rollout_hash, worker) {
-                    ConditionOutcome::Match => Ok(Some(true)),
+                match self.filters_hold(condition, worker) {
+                    ConditionOutcome::Match => Ok(Some(self.is_inside(index, flag, condition))),
                     ConditionOutcome::Error(reason) => Err(reason),
                     _ => Ok(Some(false)),
                 }
@@ -338,13 +369,13 @@ impl Evaluator<'_, '_, '_> {
     }
 
     /// The variant of a held-out identifier (9.3). Stored continuity rows are not consulted.
-    fn holdout(&self, flag: &Flag) -> Option<VariantIndex> {
+    fn holdout(&self, flag: &Flag, worker: &mut WorkerScratch) -> Option<VariantIndex> {
         let rollout = match &flag.holdout {
             Holdout::None => return None,
             Holdout::Object { rollout, .. } | Holdout::Legacy { rollout, .. } => *rollout,
         };
         let identifier = self.identifier(flag, flag.group, None);
-        if rollout != Rollout::All && !rollout.includes(hash(HOLDOUT_PREFIX, identifier, b"")) {
+        if rollout != Rollout::All && !rollout.includes(worker.hashing.holdout(identifier)) {
             return None;
         }
         match flag.holdout {
@@ -354,243 +385,9 @@ impl Evaluator<'_, '_, '_> {
                 variant, fallback, ..
             } => Some(
                 variant
-                    .or_else(|| variant_of(flag, identifier))
+                    .or_else(|| self.variant_of(flag, identifier))
                     .unwrap_or(fallback),
             ),
         }
     }
-
-    fn conditions(
-        &self,
-        index: FlagIndex,
-        flag: &Flag,
-        worker: &mut WorkerScratch,
-    ) -> (FlagValue, Reason, u32) {
-        let mut best = (Reason::NoGroupType, FlagResult::NO_CONDITION);
-        let mut group_skipped = false;
-        let mut behavioral = false;
-        // Conditions of one flag mostly ask for the same identifier: its hash is computed once.
-        let mut rollout_hash = None;
-        let range = flag.conditions.start as usize..flag.conditions.end as usize;
-        for condition in &self.project.conditions[range] {
-            let outcome = match condition.aggregation {
-                None if flag.device_bucketing && self.context.device_id.is_none() => {
-                    ConditionOutcome::Miss(Reason::OutOfRolloutBound)
-                }
-                Some(group) if !self.group_key(group).is_usable() => {
-                    group_skipped = true;
-                    ConditionOutcome::Miss(Reason::NoGroupType)
-                }
-                _ => self.filters_and_rollout(index, flag, condition, &mut rollout_hash, worker),
-            };
-            let reason = match outcome {
-                ConditionOutcome::Match => {
-                    let value = self.matched(index, flag, condition);
-                    return (value, Reason::ConditionMatch, condition.position);
-                }
-                ConditionOutcome::Error(reason) => {
-                    return (FlagValue::Failed, reason, FlagResult::NO_CONDITION);
-                }
-                ConditionOutcome::OutsideRollout if flag.early_exit => {
-                    return (FlagValue::Off, Reason::OutOfRolloutBound, condition.position);
-                }
-                ConditionOutcome::OutsideRollout => Reason::OutOfRolloutBound,
-                ConditionOutcome::BehavioralMiss => {
-                    behavioral = true;
-                    Reason::NoConditionMatch
-                }
-                ConditionOutcome::Miss(reason) => reason,
-            };
-            if reason.score() >= best.0.score() {
-                best = (reason, condition.position);
-            }
-        }
-        let reason = match best.0 {
-            Reason::NoConditionMatch if behavioral => Reason::NoConditionMatchBehavioral,
-            Reason::NoConditionMatch if group_skipped => Reason::NoConditionMatchWithoutGroup,
-            other => other,
-        };
-        (FlagValue::Off, reason, best.1)
-    }
-
-    fn matched(&self, index: FlagIndex, flag: &Flag, condition: &Condition) -> FlagValue {
-        if let Some(variant) = condition.pinned {
-            return FlagValue::Variant(variant);
-        }
-        if flag.buckets.is_empty() {
-            return FlagValue::On;
-        }
-        let identifier = self.identifier(flag, condition.aggregation, self.hash_key_override(index));
-        variant_of(flag, identifier).map_or(FlagValue::On, FlagValue::Variant)
-    }
-
-    /// Filters in stored order, then cohorts, then rollout (9.5).
-    fn filters_and_rollout(
-        &self,
-        index: FlagIndex,
-        flag: &Flag,
-        condition: &Condition,
-        rollout_hash: &mut Option<(Option<GroupIndex>, f64)>,
-        worker: &mut WorkerScratch,
-    ) -> ConditionOutcome {
-        let filters = &self.project.filters[condition.filters.start as usize..condition.filters.end as usize];
-        for filter in filters {
-            if !self.filter_holds(filter, worker) {
-                return ConditionOutcome::Miss(Reason::NoConditionMatch);
-            }
-        }
-        if !condition.cohort_filters.is_empty() {
-            match self.cohorts_hold(condition, worker) {
-                ConditionOutcome::Match => {}
-                other => return other,
-            }
-        }
-        if condition.rollout == Rollout::All {
-            return ConditionOutcome::Match;
-        }
-        let hash = match *rollout_hash {
-            Some((aggregation, hash)) if aggregation == condition.aggregation => hash,
-            _ => {
-                let identifier = self.identifier(flag, condition.aggregation, self.hash_key_override(index));
-                // An empty identifier is inside every rollout that is not negative (11.3).
-                let value = if identifier.is_empty() {
-                    0.0
-                } else {
-                    hash(&flag.hash_prefix, identifier, b"")
-                };
-                *rollout_hash = Some((condition.aggregation, value));
-                value
-            }
-        };
-        if condition.rollout.includes(hash) {
-            ConditionOutcome::Match
-        } else {
-            ConditionOutcome::OutsideRollout
-        }
-    }
-
-    fn filter_holds(&self, filter: &Filter, worker: &mut WorkerScratch) -> bool {
-        match filter {
-            Filter::Property { slot, matcher } => match self.context.slots.get(*slot) {
-                Some(value) => matcher.matches(value, self.context.clock, &mut worker.text),
-                None => {
-                    self.absence_is_known(self.project.properties.source(*slot)) && matcher.matches_absent()
-                }
-            },
-            Filter::Dependency { target, wanted } => {
-                let value = self
-                    .values
-                    .get(target.0 as usize)
-                    .copied()
-                    .unwrap_or(DependencyValue::None);
-                match wanted {
-                    Wanted::NotFalse => {
-                        !matches!(value, DependencyValue::None | DependencyValue::Bool(false))
-                    }
-                    Wanted::False => value == DependencyValue::Bool(false),
-                    Wanted::Variant(variant) => value == DependencyValue::Variant(*variant),
-                }
-            }
-            Filter::Constant(holds) => *holds,
-        }
-    }
-
-    /// Whether an absent key means "not set" (8.3, 14.5).
-    fn absence_is_known(&self, source: SlotSource) -> bool {
-        self.context.facts_failure.is_none()
-            || match source {
-                SlotSource::Person => false,
-                SlotSource::Group(group) => !self.group_key(group).is_usable(),
-            }
-    }
-
-    fn cohorts_hold(&self, condition: &Condition, worker: &mut WorkerScratch) -> ConditionOutcome {
-        let range = condition.cohort_filters.start as usize..condition.cohort_filters.end as usize;
-        let filters = &self.project.cohort_filters[range];
-        // Cohorts are part of what preparation loads: without it the condition misses (8.3).
-        if !self.context.facts_gathered {
-            return ConditionOutcome::Miss(Reason::NoConditionMatch);
-        }
-        for filter in filters {
-            if let CohortFilter::Error(reason) = filter {
-                return ConditionOutcome::Error(*reason);
-            }
-        }
-        let facts = CohortFacts {
-            slots: self.context.slots,
-            clock: self.context.clock,
-            static_member: self.context.static_member,
-        };
-        let mut holds = true;
-        let mut behavioral = false;
-        for filter in filters {
-            let (cohort, passes) = match filter {
-                CohortFilter::Member { cohort, wanted } => {
-                    let WorkerScratch { text, cohorts } = worker;
-                    (
-                        *cohort,
-                        self.project.cohorts.is_member(*cohort, &facts, cohorts, text) == *wanted,
-                    )
-                }
-                CohortFilter::Never { cohort } => (*cohort, false),
-                CohortFilter::Error(reason) => return ConditionOutcome::Error(*reason),
-            };
-            if !passes {
-                holds = false;
-                // The note is for a miss that the part which is not evaluated here may have caused.
-                behavioral |= self.project.cohorts.is_behavioral(cohort);
-            }
-        }
-        match (holds, behavioral) {
-            (true, _) => ConditionOutcome::Match,
-            (false, true) => ConditionOutcome::BehavioralMiss,
-            (false, false) => ConditionOutcome::Miss(Reason::NoConditionMatch),
-        }
-    }
-
-    fn group_key(&self, group: GroupIndex) -> &GroupKey<'_> {
-        self.context
-            .group_keys
-            .get(usize::from(group.0))
-            .unwrap_or(&GroupKey::None)
-    }
-
-    fn hash_key_override(&self, flag: FlagIndex) -> Option<&str> {
-        self.context
-            .hash_key_overrides
-            .get(flag.0 as usize)
-            .copied()
-            .flatten()
-    }
-
-    /// What is hashed for a condition (11.4).
-    fn identifier<'s>(
-        &'s self,
-        flag: &Flag,
-        aggregation: Option<GroupIndex>,
-        stored: Option<&'s str>,
-    ) -> &'s str {
-        if let Some(group) = aggregation {
-            return self.group_key(group).as_str();
-        }
-        let context = self.context;
-        match context.device_id {
-            Some(device_id) if flag.device_bucketing => device_id,
-            _ if flag.continuity => stored.or(context.anon_distinct_id).unwrap_or(context.distinct_id),
-            _ => context.distinct_id,
-        }
-    }
-}
-
-/// The hashed variant of an identifier (11.6).
-fn variant_of(flag: &Flag, identifier: &str) -> Option<VariantIndex> {
-    if flag.buckets.is_empty() {
-        return None;
-    }
-    let value = if identifier.is_empty() {
-        0.0
-    } else {
-        hash(&flag.hash_prefix, identifier, VARIANT_SALT)
-    };
-    choose_variant(&flag.buckets, value)
 }

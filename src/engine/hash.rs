@@ -2,17 +2,13 @@
 
 use sha1::block_api::compress;
 
-/// Initial state of SHA-1 (FIPS 180-4, 5.3.1).
-const INITIAL: [u32; 5] = [0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476, 0xc3d2_e1f0];
+use super::lanes::{INITIAL, TWO_BLOCKS_MAX};
 
 /// Salt of the variant hash.
 pub const VARIANT_SALT: &[u8] = b"variant";
 
 /// Prefix of the holdout hash; the flag key is no part of it.
 pub const HOLDOUT_PREFIX: &[u8] = b"holdout-";
-
-/// The longest message that fits two blocks: 128 bytes less the end mark and the length.
-const TWO_BLOCKS_MAX: usize = 119;
 
 /// Hash of `prefix + identifier + salt` as a fraction of 1, both ends reachable.
 #[must_use]
@@ -22,7 +18,7 @@ pub fn hash(prefix: &[u8], identifier: &str, salt: &[u8]) -> f64 {
 
 /// The 60-bit integer is converted to binary64 first and then scaled: `double(2^60 - 1)` is exactly `2^60`, so
 /// the specified division is an exact multiplication by `2^-60`.
-fn fraction(bits: u64) -> f64 {
+pub(super) fn fraction(bits: u64) -> f64 {
     const SCALE: f64 = 1.0 / (1u64 << 60) as f64;
     bits as f64 * SCALE
 }

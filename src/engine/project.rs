@@ -10,6 +10,7 @@ use super::bitset::BitSet;
 use super::bucket::{Bucket, Rollout, choose_variant};
 use super::cohort::{CohortIndex, Cohorts};
 use super::graph::{Graph, Precomputed};
+use super::lanes::{PrefixSpan, Prefixes};
 use super::location::LocationSlots;
 use super::matcher::Matcher;
 use super::outcome::{FlagIndex, Reason, VariantIndex};
@@ -20,6 +21,7 @@ use super::selection::Selection;
 #[derive(Debug)]
 pub struct CompiledProject {
     pub(super) flags: Vec<Flag>,
+    pub(super) prefixes: Prefixes,
     pub(super) by_key: HashMap<Box<str>, FlagIndex, RandomState>,
     pub(super) conditions: Vec<Condition>,
     pub(super) filters: Vec<Filter>,
@@ -89,7 +91,7 @@ pub struct Flag {
     /// Payloads by variant text, as JSON text.
     pub variant_payloads: Box<[Option<Box<str>>]>,
 
-    pub(super) hash_prefix: Box<[u8]>,
+    pub(super) hash_prefix: PrefixSpan,
     pub(super) conditions: Range<u32>,
     pub(super) buckets: Box<[Bucket]>,
     pub(super) early_access: EarlyAccess,
@@ -297,7 +299,6 @@ impl CompiledProject {
             .map(|flag| {
                 size_of::<Flag>()
                     + 2 * (text(&flag.key) + size_of::<(Box<str>, FlagIndex)>())
-                    + flag.hash_prefix.len()
                     + flag.payload.as_deref().map_or(0, text)
                     + flag
                         .variants
@@ -326,6 +327,7 @@ impl CompiledProject {
             .sum();
         flags
             + filters
+            + self.prefixes.heap_bytes()
             + self.filters.capacity() * size_of::<Filter>()
             + self.conditions.capacity() * size_of::<Condition>()
             + self.cohort_filters.capacity() * size_of::<CohortFilter>()

@@ -81,6 +81,10 @@ fn flags() -> Vec<Value> {
 }
 
 fn world(flags: Vec<Value>) -> World {
+    world_with(&[], flags)
+}
+
+fn world_with(variables: &[(&str, &str)], flags: Vec<Value>) -> World {
     let tree = |values: Value| json!({"properties": {"type": "AND", "values": values}});
     let document = json!({
         "team": { "id": 5, "api_token": TOKEN },
@@ -98,7 +102,7 @@ fn world(flags: Vec<Value>) -> World {
         lookups: AtomicUsize::new(0),
     });
     World {
-        server: Harness::located(Arc::new(store), Arc::clone(&source) as _),
+        server: Harness::located(variables, Arc::new(store), Arc::clone(&source) as _),
         source,
     }
 }
@@ -184,6 +188,19 @@ fn the_leftmost_forwarded_address_counts_and_then_the_other_headers() {
         let on = world.on(client, &headers, json!({}));
         assert_eq!(on.contains(&"city-name".to_owned()), in_paris, "{headers:?}");
         assert!(on.contains(&"by-id".to_owned()));
+    }
+}
+
+#[test]
+fn behind_trusted_proxies_a_client_cannot_choose_its_location() {
+    let world = world_with(&[("TRUSTED_PROXY_HOPS", "1")], flags());
+    let client = &mut world.server.client();
+    for (header, in_paris) in [
+        ("x-forwarded-for: 81.2.69.160, 8.8.8.8", false),
+        ("x-forwarded-for: 8.8.8.8, 81.2.69.160", true),
+    ] {
+        let on = world.on(client, &[header], json!({}));
+        assert_eq!(on.contains(&"city-name".to_owned()), in_paris, "{header}");
     }
 }
 

@@ -67,10 +67,14 @@ impl Harness {
     }
 
     /// Over this store, with a database of locations.
-    pub fn located(embedded: Arc<EmbeddedStore>, geo: Arc<dyn GeoSource>) -> Self {
+    pub fn located(
+        variables: &[(&str, &str)],
+        embedded: Arc<EmbeddedStore>,
+        geo: Arc<dyn GeoSource>,
+    ) -> Self {
         let check = || -> BoxFuture<'static, _> { Box::pin(async { Ok(()) }) };
         let cookieless = Arc::new(EmbeddedCookieless::default());
-        Self::over_all(&[], embedded, check, Clock::System, cookieless, Some(geo))
+        Self::over_all(variables, embedded, check, Clock::System, cookieless, Some(geo))
     }
 
     fn over(
