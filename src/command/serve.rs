@@ -14,7 +14,10 @@ use super::{Failure, check, connected, geoip, monitors, quota, service, start};
 /// When a setting cannot be used, the address cannot be listened on, or, with `EXIT_WHEN_DEPENDENCY_UNAVAILABLE`, a
 /// dependency is away.
 pub fn run() -> Result<ExitCode, Failure> {
-    let (config, settings) = start::settings()?;
+    let (config, settings) = start::read()?;
+    for warning in start::warnings(&config) {
+        eprintln!("warning: {warning}");
+    }
     let runtime = runtime::build(config.server.worker_threads)
         .map_err(|error| Failure::context("cannot start threads", error))?;
     let result = runtime.block_on(serve(&config, settings));

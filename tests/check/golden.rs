@@ -191,6 +191,10 @@ fn set_ups<'a>(world: &World, taken: u16, closed: u16) -> Vec<SetUp<'a>> {
             vec![("MAXMIND_DB_PATH", "share/nowhere.mmdb".into())],
         ),
         (
+            "geoip_is_no_database",
+            vec![("MAXMIND_DB_PATH", "secrets/redis".into())],
+        ),
+        (
             "more_than_the_machine_has",
             vec![
                 ("MAX_CONNECTIONS", "10000".into()),

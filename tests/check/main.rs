@@ -4,6 +4,9 @@
 
 mod golden;
 mod healthcheck;
+#[allow(dead_code, reason = "each test binary uses a part")]
+#[path = "../support/geoip.rs"]
+mod mmdb;
 #[path = "../support/object_storage.rs"]
 mod object_storage;
 #[path = "../support/servers.rs"]

@@ -8,6 +8,7 @@ use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 use tokio_postgres::NoTls;
 
+use crate::mmdb::MmdbWriter;
 use crate::object_storage::{BUCKET, ObjectStorage};
 use crate::servers::Servers;
 
@@ -35,8 +36,11 @@ impl World {
         let database_url = servers.database();
         let objects = runtime.block_on(ObjectStorage::start());
         let directory = TempDir::new().expect("a directory");
-        // Whether the file is a database of locations is not for `check` to say.
-        write(directory.path(), "share/GeoLite2-City.mmdb", "\u{1}");
+        write(
+            directory.path(),
+            "share/GeoLite2-City.mmdb",
+            MmdbWriter::city(6, 28).bytes(),
+        );
         Self {
             runtime,
             servers,
@@ -142,7 +146,7 @@ impl World {
     }
 }
 
-fn write(directory: &Path, name: &str, text: &str) {
+fn write(directory: &Path, name: &str, text: impl AsRef<[u8]>) {
     let path = directory.join(name);
     std::fs::create_dir_all(path.parent().expect("below the directory")).expect("made");
     std::fs::write(path, text).expect("written");

@@ -4,6 +4,9 @@
 
 mod metrics;
 mod mistakes;
+#[allow(dead_code, reason = "each test binary uses a part")]
+#[path = "../support/geoip.rs"]
+mod mmdb;
 #[path = "../support/object_storage.rs"]
 mod object_storage;
 mod sbom;

@@ -1,13 +1,14 @@
 //! What the machine allows: the address, open files, processors, and the location database.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::net::TcpListener;
 use std::num::NonZero;
+use std::path::Path;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
 use feature_flags::config::{Config, Origin, Setting};
+use feature_flags::store::geoip::{GeoDatabase, GeoOpenError};
 
 use super::finding::{Finding, Level, from};
 use crate::command::healthcheck;
@@ -60,7 +61,8 @@ fn is_ours(config: &Config) -> bool {
         .is_ok_and(|answer| answer.status == 200 && answer.body == "feature flags")
 }
 
-/// The file of locations. Absent at the default path nothing is enriched; at a path that was chosen the start fails.
+/// The file of locations. Absent at the default path nothing is enriched; at a path that was chosen, or when it
+/// cannot be used, the start fails.
 pub fn locations(settings: &[Setting]) -> Option<Finding> {
     let setting = settings
         .iter()
@@ -70,19 +72,21 @@ pub fn locations(settings: &[Setting]) -> Option<Finding> {
     if path.is_empty() {
         return Some(Finding::good("geoip", from, "off"));
     }
-    let readable = File::open(path).and_then(|mut file| file.read_exact(&mut [0_u8; 1]));
-    Some(match readable {
-        Ok(()) => Finding::good("geoip", from, format!("{path} can be read")),
+    Some(match GeoDatabase::open(Path::new(path)) {
+        Ok(_) => Finding::good("geoip", from, format!("{path} can be used")),
+        Err(GeoOpenError::Absent) if !chosen => Finding::bad(
+            Level::Warning,
+            "geoip",
+            from,
+            format!("{path}: {}", GeoOpenError::Absent),
+            "requests get no $geoip_ properties; set MAXMIND_DB_PATH to a GeoLite2 City file, or to nothing",
+        ),
         Err(error) => Finding::bad(
-            if chosen { Level::Problem } else { Level::Warning },
+            Level::Problem,
             "geoip",
             from,
             format!("{path}: {error}"),
-            if chosen {
-                "put a GeoLite2 City file there, or correct MAXMIND_DB_PATH"
-            } else {
-                "properties of the client's place are left out; set MAXMIND_DB_PATH to a GeoLite2 City file to have them"
-            },
+            "put a GeoLite2 City file there, or correct MAXMIND_DB_PATH; empty: none",
         ),
     })
 }

@@ -15,6 +15,7 @@ use tokio::task::AbortHandle;
 
 use super::RedisError;
 use super::backoff::{Backoff, STABLE};
+use super::metrics::RedisMetrics;
 use super::url::ServerUrl;
 use crate::resilience::{Breaker, BreakerState};
 
@@ -66,6 +67,7 @@ struct Shared {
     live: ArcSwapOption<Live>,
     in_flight: Semaphore,
     breaker: Breaker,
+    metrics: RedisMetrics,
     state: watch::Sender<EndpointState>,
     wake: Notify,
 }
@@ -88,6 +90,7 @@ impl Endpoint {
             live: ArcSwapOption::empty(),
             in_flight: Semaphore::new(settings.in_flight_max.min(Semaphore::MAX_PERMITS)),
             breaker: Breaker::new(name),
+            metrics: RedisMetrics::default(),
             state: watch::Sender::new(EndpointState::Connecting),
             wake: Notify::new(),
         });
@@ -148,7 +151,7 @@ impl Endpoint {
         let value = self
             .run(async |connection| connection.send_packed_command(command).await)
             .await?;
-        decode(value)
+        decode(value).inspect_err(|error| self.shared.metrics.failed(error))
     }
 
     /// Runs a pipeline in one round trip; as a transaction if it is atomic.
@@ -161,6 +164,14 @@ impl Endpoint {
     }
 
     async fn run<T>(
+        &self,
+        call: impl AsyncFnOnce(&mut MultiplexedConnection) -> Result<T, redis::RedisError>,
+    ) -> Result<T, RedisError> {
+        let done = self.attempt(call).await;
+        done.inspect_err(|error| self.shared.metrics.failed(error))
+    }
+
+    async fn attempt<T>(
         &self,
         call: impl AsyncFnOnce(&mut MultiplexedConnection) -> Result<T, redis::RedisError>,
     ) -> Result<T, RedisError> {

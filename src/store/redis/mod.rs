@@ -13,6 +13,7 @@ mod entries;
 mod error;
 mod examine;
 mod feed;
+mod metrics;
 mod mode;
 mod queue;
 mod quota;
