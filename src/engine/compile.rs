@@ -430,6 +430,8 @@ impl<'p> Compiler<'p> {
         let conditions = from..self.conditions.len() as u32;
         let early_access = self.early_access(this, raw);
         let holdout = self.holdout(this, raw);
+        let is_plain =
+            !unsupported && matches!(early_access, EarlyAccess::None) && matches!(holdout, Holdout::None);
         let needs = self.needs(raw, group);
         if self.broken.len() > broken_before {
             // One warning a flag is enough, whatever the number of its patterns.
@@ -468,6 +470,7 @@ impl<'p> Compiler<'p> {
             needs_continuity_lookup: continuity && hash_can_matter(raw),
             early_exit: filters.early_exit == Some(true),
             unsupported,
+            is_plain,
             needs,
         }
     }
