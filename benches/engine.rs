@@ -9,7 +9,7 @@ use std::hint::black_box;
 use criterion::{Criterion, criterion_group, criterion_main};
 use feature_flags::definition::OperatorName;
 use feature_flags::engine::value::PropertyValue;
-use feature_flags::engine::{Clock, CompiledProject, Instant, Matcher, VARIANT_SALT, compile, hash};
+use feature_flags::engine::{Clock, CompiledProject, Instant, Level, Matcher, VARIANT_SALT, compile, hash};
 use feature_flags::evaluation::Scratch;
 use feature_flags::snapshot::ProjectSnapshot;
 use feature_flags::wire::scratch::DecodeScratch;
@@ -82,6 +82,36 @@ fn hashing(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// The same team on every level that this processor has: ratios within one run.
+fn levels(criterion: &mut Criterion) {
+    let settings = workload::settings(None);
+    let bodies: Vec<String> = (0..1_000).map(workload::body).collect();
+    for flags in [10, 50, 250, 1000] {
+        let mut group = criterion.benchmark_group(format!("hashing/{flags}"));
+        let snapshot = workload::snapshot(flags).expect("the workload is there");
+        for name in Level::NAMES {
+            let Some(level) = Level::named(name) else { continue };
+            let mut scratch = Scratch::with_level(level);
+            let mut memory = DecodeScratch::new();
+            let mut next = bodies.iter().cycle();
+            group.bench_function(name, |bencher| {
+                bencher.iter(|| {
+                    let body = next.next().expect("it cycles");
+                    let decoded = decode(
+                        &mut memory,
+                        body.as_bytes(),
+                        workload::JSON,
+                        &mut Kludges::default(),
+                    );
+                    let decoded = decoded.expect("a request");
+                    workload::evaluate_now(&snapshot, &decoded.request(), &settings, &mut scratch)
+                });
+            });
+        }
+        group.finish();
+    }
+}
+
 fn teams(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("evaluate");
     let settings = workload::settings(None);
@@ -129,5 +159,5 @@ fn compiling(criterion: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, operators, hashing, teams, compiling);
+criterion_group!(benches, operators, hashing, levels, teams, compiling);
 criterion_main!(benches);

@@ -23,7 +23,9 @@ use super::graph::Precomputed;
 use super::lanes::Prefixes;
 use super::location::location_slots;
 use super::outcome::{FlagIndex, VariantIndex};
-use super::project::{CohortFilter, CompileWarning, CompiledProject, Condition, Filter, Flag};
+use super::project::{
+    CohortFilter, CompileWarning, CompiledProject, Condition, EarlyAccess, Filter, Flag, Holdout,
+};
 use super::property::{GroupIndex, PropertyTable};
 use super::selection::{RUNTIMES, Selection};
 use crate::definition::{RawFlag, RawProject};
@@ -243,6 +245,8 @@ impl<'p> Compiler<'p> {
         let conditions = from..self.conditions.len() as u32;
         let early_access = self.early_access(this, raw);
         let holdout = self.holdout(this, raw);
+        let is_plain =
+            !unsupported && matches!(early_access, EarlyAccess::None) && matches!(holdout, Holdout::None);
         let needs = self.needs(raw, group);
         if self.broken.len() > broken_before {
             // One warning a flag is enough, whatever the number of its patterns.
@@ -281,6 +285,7 @@ impl<'p> Compiler<'p> {
             needs_continuity_lookup: continuity && hash_can_matter(raw),
             early_exit: filters.early_exit == Some(true),
             unsupported,
+            is_plain,
             needs,
         }
     }

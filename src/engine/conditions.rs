@@ -3,7 +3,7 @@
 use super::bucket::{Rollout, choose_variant};
 use super::cohort::CohortFacts;
 use super::evaluate::{DependencyValue, Evaluator, GroupKey, WorkerScratch};
-use super::hashing::{Asked, FlagHashes, Slots};
+use super::hashing::Asked;
 use super::lanes::Salt;
 use super::outcome::{FlagIndex, FlagResult, FlagValue, Reason, VariantIndex};
 use super::project::{CohortFilter, Condition, Filter, Flag, Wanted};
@@ -18,117 +18,149 @@ pub(super) enum ConditionOutcome {
     Error(Reason),
 }
 
-/// How far a walk came.
-pub(super) enum Progress {
-    Settled(FlagResult),
-    /// The walk goes on when there are hashes in these slots.
-    Waits(Slots),
+/// A flag of a stage.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place {
+    /// Position of its record in the stage.
+    pub position: u32,
+    pub flag: FlagIndex,
 }
 
-/// What a condition whose filters hold says.
-enum Bucketed {
-    Inside(FlagValue),
-    Outside,
-    Waits(Slots),
-}
-
-/// Where a walk stands.
-#[derive(Debug)]
+/// Where the walk over a flag's conditions stands.
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Walk {
     /// Conditions that are behind it.
-    passed: u32,
-    /// The filters of the next condition hold: it waits for a hash.
+    pub passed: u32,
+    /// The filters of the next condition hold: it waited for a hash.
     filters_hold: bool,
     group_skipped: bool,
     behavioral: bool,
-    /// The reason of the best score so far, and the position of its condition.
-    best: (Reason, u32),
-    pub hashes: FlagHashes,
+    /// The reason of the best score so far, and its condition.
+    best: Reason,
+    best_condition: u32,
+    /// The rollout hash, and what it is the hash of: conditions of one flag mostly ask for the same.
+    pub rollout: Option<f64>,
+    pub aggregation: Option<GroupIndex>,
 }
 
-impl Default for Walk {
-    fn default() -> Self {
-        Self {
-            passed: 0,
-            filters_hold: false,
-            group_skipped: false,
-            behavioral: false,
-            best: (Reason::NoGroupType, FlagResult::NO_CONDITION),
-            hashes: FlagHashes::default(),
+impl Walk {
+    /// Before the first condition.
+    pub const START: Self = Self {
+        passed: 0,
+        filters_hold: false,
+        group_skipped: false,
+        behavioral: false,
+        best: Reason::NoGroupType,
+        best_condition: FlagResult::NO_CONDITION,
+        rollout: None,
+        aggregation: None,
+    };
+
+    fn miss(&mut self, reason: Reason, condition: &Condition) {
+        if reason.score() >= self.best.score() {
+            self.best = reason;
+            self.best_condition = condition.position;
         }
-    }
-}
-
-impl Condition {
-    /// Whether a match needs the hash of a variant.
-    pub(super) fn hashes_variant(&self, flag: &Flag) -> bool {
-        self.pinned.is_none() && !flag.buckets.is_empty()
     }
 }
 
 impl Evaluator<'_, '_, '_> {
-    /// Walks on until the flag is settled or a hash is missing.
+    /// Walks until the flag is settled, or until a hash is missing: then it is among those that wait. Inlined into
+    /// both callers, so that a walk from the start costs no more than it must.
+    #[inline(always)]
     pub(super) fn conditions(
         &self,
-        index: FlagIndex,
+        place: Place,
         flag: &Flag,
-        walk: &mut Walk,
+        mut walk: Walk,
+        results: &mut [FlagResult],
         worker: &mut WorkerScratch,
-    ) -> Progress {
-        let settled = |value, reason, condition| {
-            Progress::Settled(FlagResult {
-                flag: index,
+    ) {
+        let mut settle = |value, reason, condition| {
+            results[place.position as usize] = FlagResult {
+                flag: place.flag,
                 value,
                 reason,
                 condition,
-            })
+            };
         };
-        let range = flag.conditions.start as usize..flag.conditions.end as usize;
-        let conditions = &self.project.conditions[range];
-        while let Some(condition) = conditions.get(walk.passed as usize) {
-            let outcome = if walk.filters_hold {
-                ConditionOutcome::Match
-            } else {
-                self.before_rollout(flag, condition, walk, worker)
-            };
-            let reason = match outcome {
-                ConditionOutcome::Match => match self.bucket(index, flag, condition, walk, worker) {
-                    Bucketed::Inside(value) => {
-                        return settled(value, Reason::ConditionMatch, condition.position);
+        let range = (flag.conditions.start + walk.passed) as usize..flag.conditions.end as usize;
+        for condition in &self.project.conditions[range] {
+            if !std::mem::take(&mut walk.filters_hold) {
+                match self.before_rollout(flag, condition, &mut walk, worker) {
+                    ConditionOutcome::Match => {}
+                    ConditionOutcome::Error(reason) => {
+                        return settle(FlagValue::Failed, reason, FlagResult::NO_CONDITION);
                     }
-                    Bucketed::Waits(slots) => {
-                        walk.filters_hold = true;
-                        return Progress::Waits(slots);
+                    outcome => {
+                        walk.behavioral |= matches!(outcome, ConditionOutcome::BehavioralMiss);
+                        let reason = match outcome {
+                            ConditionOutcome::Miss(reason) => reason,
+                            _ => Reason::NoConditionMatch,
+                        };
+                        walk.miss(reason, condition);
+                        walk.passed += 1;
+                        continue;
                     }
-                    Bucketed::Outside if flag.early_exit => {
-                        return settled(FlagValue::Off, Reason::OutOfRolloutBound, condition.position);
-                    }
-                    Bucketed::Outside => Reason::OutOfRolloutBound,
-                },
-                ConditionOutcome::Error(reason) => {
-                    return settled(FlagValue::Failed, reason, FlagResult::NO_CONDITION);
                 }
-                ConditionOutcome::BehavioralMiss => {
-                    walk.behavioral = true;
-                    Reason::NoConditionMatch
-                }
-                ConditionOutcome::Miss(reason) => reason,
-            };
-            if reason.score() >= walk.best.0.score() {
-                walk.best = (reason, condition.position);
             }
-            walk.filters_hold = false;
-            walk.passed += 1;
+            if let Rollout::UpTo(_) = condition.rollout {
+                let hash = match walk.rollout {
+                    Some(hash) if walk.aggregation == condition.aggregation => hash,
+                    _ => match self.ask(place.flag, flag, condition, Salt::Rollout, worker) {
+                        Asked::Known(hash) => hash,
+                        Asked::Waits(slot) => {
+                            walk.filters_hold = true;
+                            walk.aggregation = condition.aggregation;
+                            return worker.hashing.wait(place, slot, Salt::Rollout, walk);
+                        }
+                    },
+                };
+                walk.rollout = Some(hash);
+                walk.aggregation = condition.aggregation;
+                if !condition.rollout.includes(hash) {
+                    if flag.early_exit {
+                        return settle(FlagValue::Off, Reason::OutOfRolloutBound, condition.position);
+                    }
+                    walk.miss(Reason::OutOfRolloutBound, condition);
+                    walk.passed += 1;
+                    continue;
+                }
+            }
+            let value = match condition.pinned {
+                Some(variant) => FlagValue::Variant(variant),
+                None if flag.buckets.is_empty() => FlagValue::On,
+                None => match self.ask(place.flag, flag, condition, Salt::Variant, worker) {
+                    Asked::Known(hash) => hashed_value(flag, hash),
+                    Asked::Waits(slot) => {
+                        return worker.hashing.wait(place, slot, Salt::Variant, walk);
+                    }
+                },
+            };
+            return settle(value, Reason::ConditionMatch, condition.position);
         }
-        let reason = match walk.best.0 {
+        let reason = match walk.best {
             Reason::NoConditionMatch if walk.behavioral => Reason::NoConditionMatchBehavioral,
             Reason::NoConditionMatch if walk.group_skipped => Reason::NoConditionMatchWithoutGroup,
             other => other,
         };
-        settled(FlagValue::Off, reason, walk.best.1)
+        settle(FlagValue::Off, reason, walk.best_condition);
+    }
+
+    /// The record of a flag whose match waited for the variant's hash.
+    pub(super) fn matched_variant(&self, place: Place, walk: &Walk, hash: f64) -> FlagResult {
+        let flag = self.project.flag(place.flag);
+        let condition = &self.project.conditions[(flag.conditions.start + walk.passed) as usize];
+        FlagResult {
+            flag: place.flag,
+            value: hashed_value(flag, hash),
+            reason: Reason::ConditionMatch,
+            condition: condition.position,
+        }
     }
 
     /// Everything about a condition but its rollout.
+    #[inline]
     fn before_rollout(
         &self,
         flag: &Flag,
@@ -148,40 +180,10 @@ impl Evaluator<'_, '_, '_> {
         }
     }
 
-    /// Rollout, then the value of a match.
-    fn bucket(
-        &self,
-        index: FlagIndex,
-        flag: &Flag,
-        condition: &Condition,
-        walk: &mut Walk,
-        worker: &mut WorkerScratch,
-    ) -> Bucketed {
-        if condition.rollout != Rollout::All {
-            match self.ask(index, flag, condition, Salt::Rollout, &mut walk.hashes, worker) {
-                Asked::Waits(slots) => return Bucketed::Waits(slots),
-                Asked::Known(hash) if condition.rollout.includes(hash) => {}
-                Asked::Known(_) => return Bucketed::Outside,
-            }
-        }
-        if let Some(variant) = condition.pinned {
-            return Bucketed::Inside(FlagValue::Variant(variant));
-        }
-        if flag.buckets.is_empty() {
-            return Bucketed::Inside(FlagValue::On);
-        }
-        match self.ask(index, flag, condition, Salt::Variant, &mut walk.hashes, worker) {
-            Asked::Waits(slots) => Bucketed::Waits(slots),
-            Asked::Known(hash) => Bucketed::Inside(
-                choose_variant(&flag.buckets, hash).map_or(FlagValue::On, FlagValue::Variant),
-            ),
-        }
-    }
-
     /// Whether an identifier is inside a condition's rollout, without waiting.
     pub(super) fn is_inside(&self, index: FlagIndex, flag: &Flag, condition: &Condition) -> bool {
         condition.rollout == Rollout::All || {
-            let identifier = self.identifier(flag, condition.aggregation, self.hash_key_override(index));
+            let identifier = self.identifier(flag, condition.aggregation, Some(index));
             condition
                 .rollout
                 .includes(self.hash_alone(flag, identifier, Salt::Rollout))
@@ -197,7 +199,16 @@ impl Evaluator<'_, '_, '_> {
     }
 
     /// Filters in stored order, then cohorts (9.5).
+    #[inline]
     pub(super) fn filters_hold(&self, condition: &Condition, worker: &mut WorkerScratch) -> ConditionOutcome {
+        if condition.filters.is_empty() && condition.cohort_filters.is_empty() {
+            return ConditionOutcome::Match;
+        }
+        self.some_filters_hold(condition, worker)
+    }
+
+    #[inline(never)]
+    fn some_filters_hold(&self, condition: &Condition, worker: &mut WorkerScratch) -> ConditionOutcome {
         let range = condition.filters.start as usize..condition.filters.end as usize;
         for filter in &self.project.filters[range] {
             if !self.filter_holds(filter, worker) {
@@ -296,29 +307,31 @@ impl Evaluator<'_, '_, '_> {
             .unwrap_or(&GroupKey::None)
     }
 
-    pub(super) fn hash_key_override(&self, flag: FlagIndex) -> Option<&str> {
-        self.context
-            .hash_key_overrides
-            .get(flag.0 as usize)
-            .copied()
-            .flatten()
-    }
-
-    /// What is hashed for a condition (11.4).
-    pub(super) fn identifier<'s>(
-        &'s self,
+    /// What is hashed for a condition (11.4). `stored`: the flag whose stored continuity row counts.
+    #[inline]
+    pub(super) fn identifier(
+        &self,
         flag: &Flag,
         aggregation: Option<GroupIndex>,
-        stored: Option<&'s str>,
-    ) -> &'s str {
+        stored: Option<FlagIndex>,
+    ) -> &str {
+        let context = self.context;
         if let Some(group) = aggregation {
             return self.group_key(group).as_str();
         }
-        let context = self.context;
         match context.device_id {
             Some(device_id) if flag.device_bucketing => device_id,
-            _ if flag.continuity => stored.or(context.anon_distinct_id).unwrap_or(context.distinct_id),
+            _ if flag.continuity => stored
+                .and_then(|flag| context.hash_key_overrides.get(flag.0 as usize).copied())
+                .flatten()
+                .or(context.anon_distinct_id)
+                .unwrap_or(context.distinct_id),
             _ => context.distinct_id,
         }
     }
+}
+
+/// What a hash makes of a match (11.6).
+fn hashed_value(flag: &Flag, hash: f64) -> FlagValue {
+    choose_variant(&flag.buckets, hash).map_or(FlagValue::On, FlagValue::Variant)
 }

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use super::bitset::BitSet;
 use super::bucket::Rollout;
 use super::cohort::CohortMemo;
-use super::conditions::{ConditionOutcome, Progress, Walk};
+use super::conditions::{ConditionOutcome, Place, Walk};
 use super::hashing::Hashing;
 use super::lanes::Level;
 use super::matcher::Clock;
@@ -198,6 +198,8 @@ impl CompiledProject {
             errors: selection.has_cycle() || context.continuity_failed || self.lacks_mapping(selection),
             parallel_stages: 0,
         };
+        let is_plain =
+            !context.continuity_failed && context.facts_failure.is_none() && !selection.has_missing();
         for stage in selection.stages() {
             let order = &selection.order()[stage.clone()];
             let evaluator = Evaluator {
@@ -205,6 +207,7 @@ impl CompiledProject {
                 context,
                 selection,
                 values,
+                is_plain,
             };
             let from = results.len();
             results.resize(
@@ -253,6 +256,8 @@ pub(super) struct Evaluator<'e, 'r, 'a> {
     pub context: &'e EvaluationContext<'r, 'a>,
     pub selection: &'e Selection,
     pub values: &'e [DependencyValue],
+    /// Nothing about the request settles a flag before its conditions; [`Flag::is_plain`] says so of the flag.
+    pub is_plain: bool,
 }
 
 impl Evaluator<'_, '_, '_> {
@@ -275,15 +280,17 @@ impl Evaluator<'_, '_, '_> {
     fn flags(&self, order: &[FlagIndex], results: &mut [FlagResult], worker: &mut WorkerScratch) {
         for (position, index) in order.iter().enumerate() {
             let flag = self.project.flag(*index);
-            if let Some(settled) = self.before_conditions(*index, flag, worker) {
+            if !(self.is_plain && flag.is_plain)
+                && let Some(settled) = self.before_conditions(*index, flag, worker)
+            {
                 results[position] = settled;
                 continue;
             }
-            let mut walk = Walk::default();
-            match self.conditions(*index, flag, &mut walk, worker) {
-                Progress::Settled(settled) => results[position] = settled,
-                Progress::Waits(slots) => worker.hashing.wait(position, *index, slots, walk),
-            }
+            let place = Place {
+                position: position as u32,
+                flag: *index,
+            };
+            self.conditions(place, flag, Walk::START, results, worker);
             if worker.hashing.is_full() {
                 self.resume(results, worker);
             }

@@ -47,7 +47,7 @@ fn finish(blocks: &mut [[u8; 64]; 2], len: usize) -> u64 {
     bytes[used * 64 - 8..used * 64].copy_from_slice(&(len as u64 * 8).to_be_bytes());
     let mut state = INITIAL;
     compress(&mut state, &blocks[..used]);
-    first60(state)
+    first60(state[0], state[1])
 }
 
 /// Messages of three blocks and more: long keys with long identifiers.
@@ -77,11 +77,12 @@ fn hash60_long(prefix: &[u8], identifier: &[u8], salt: &[u8]) -> u64 {
     }
     block[56..].copy_from_slice(&(len as u64 * 8).to_be_bytes());
     compress(&mut state, &[block]);
-    first60(state)
+    first60(state[0], state[1])
 }
 
-fn first60(state: [u32; 5]) -> u64 {
-    (u64::from(state[0]) << 32 | u64::from(state[1])) >> 4
+/// First 60 bits of a digest, from its first two words.
+pub(super) fn first60(high: u32, low: u32) -> u64 {
+    (u64::from(high) << 32 | u64::from(low)) >> 4
 }
 
 #[cfg(test)]

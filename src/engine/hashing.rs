@@ -1,12 +1,11 @@
 //! Hashes of flags: together where flags can wait for them, alone where one is needed at once.
 
-use super::conditions::{Progress, Walk};
+use super::conditions::{Place, Walk};
 use super::evaluate::{Evaluator, WorkerScratch};
 use super::hash::{HOLDOUT_PREFIX, VARIANT_SALT, fraction, hash};
 use super::lanes::{HashBatch, Level, Salt, Slot};
 use super::outcome::{FlagIndex, FlagResult};
 use super::project::{Condition, Flag};
-use super::property::GroupIndex;
 
 /// Flags of one stage that wait for hashes, and the batch with their messages. Reused; never more flags than the
 /// batch has room for messages.
@@ -22,32 +21,16 @@ pub(super) struct Hashing {
 /// A flag that waits.
 #[derive(Debug)]
 struct Waiting {
-    /// Position in its stage.
-    position: usize,
-    flag: FlagIndex,
-    slots: Slots,
+    place: Place,
+    slot: Slot,
+    salt: Salt,
     walk: Walk,
-}
-
-/// Where the hashes that a flag waits for will be.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Slots {
-    rollout: Option<Slot>,
-    variant: Option<Slot>,
-}
-
-/// The hashes of a flag that are known, for one kind of identifier: its conditions mostly ask for the same.
-#[derive(Debug, Default)]
-pub(super) struct FlagHashes {
-    aggregation: Option<GroupIndex>,
-    rollout: Option<f64>,
-    variant: Option<f64>,
 }
 
 /// Answer to the question for a hash.
 pub(super) enum Asked {
     Known(f64),
-    Waits(Slots),
+    Waits(Slot),
 }
 
 impl Hashing {
@@ -66,9 +49,9 @@ impl Hashing {
         self.holdout = None;
     }
 
-    /// Whether the next flag might find no room.
+    /// Whether the next flag would find no room.
     pub fn is_full(&self) -> bool {
-        self.batch.len() + 2 > HashBatch::ROOM
+        self.batch.len() == HashBatch::ROOM
     }
 
     /// Whether a flag waits.
@@ -76,12 +59,12 @@ impl Hashing {
         !self.waiting.is_empty()
     }
 
-    /// The flag at `position` of its stage waits.
-    pub fn wait(&mut self, position: usize, flag: FlagIndex, slots: Slots, walk: Walk) {
+    /// A flag waits for a hash.
+    pub fn wait(&mut self, place: Place, slot: Slot, salt: Salt, walk: Walk) {
         self.waiting.push(Waiting {
-            position,
-            flag,
-            slots,
+            place,
+            slot,
+            salt,
             walk,
         });
     }
@@ -98,19 +81,6 @@ impl Hashing {
             }
         }
     }
-
-    fn hash(&self, slot: Option<Slot>) -> Option<f64> {
-        slot.map(|slot| fraction(self.batch.hash60(slot)))
-    }
-}
-
-impl FlagHashes {
-    fn get(&self, salt: Salt) -> Option<f64> {
-        match salt {
-            Salt::Rollout => self.rollout,
-            Salt::Variant => self.variant,
-        }
-    }
 }
 
 impl Evaluator<'_, '_, '_> {
@@ -119,67 +89,48 @@ impl Evaluator<'_, '_, '_> {
         worker.hashing.batch.run();
         let empty = std::mem::take(&mut worker.hashing.resumed);
         let mut resumed = std::mem::replace(&mut worker.hashing.waiting, empty);
-        for waiting in resumed.drain(..) {
-            let Waiting {
-                position,
-                flag,
-                slots,
-                mut walk,
-            } = waiting;
-            walk.hashes.rollout = worker.hashing.hash(slots.rollout).or(walk.hashes.rollout);
-            walk.hashes.variant = worker.hashing.hash(slots.variant).or(walk.hashes.variant);
-            match self.conditions(flag, self.project.flag(flag), &mut walk, worker) {
-                Progress::Settled(result) => results[position] = result,
-                Progress::Waits(slots) => worker.hashing.wait(position, flag, slots, walk),
+        for waiting in &resumed {
+            let hash = fraction(worker.hashing.batch.hash60(waiting.slot));
+            match waiting.salt {
+                Salt::Variant => {
+                    let matched = self.matched_variant(waiting.place, &waiting.walk, hash);
+                    results[waiting.place.position as usize] = matched;
+                }
+                Salt::Rollout => {
+                    let mut walk = waiting.walk;
+                    walk.rollout = Some(hash);
+                    let flag = self.project.flag(waiting.place.flag);
+                    self.conditions(waiting.place, flag, walk, results, worker);
+                }
             }
         }
+        resumed.clear();
         worker.hashing.resumed = resumed;
     }
 
-    /// The hash that a condition needs: known, or waited for, together with the variant's if a match will need that.
+    /// The hash that a condition needs: known at once, or to be waited for.
+    #[inline(never)]
     pub(super) fn ask(
         &self,
         index: FlagIndex,
         flag: &Flag,
         condition: &Condition,
         salt: Salt,
-        known: &mut FlagHashes,
         worker: &mut WorkerScratch,
     ) -> Asked {
-        if known.aggregation != condition.aggregation {
-            *known = FlagHashes {
-                aggregation: condition.aggregation,
-                ..FlagHashes::default()
-            };
-        }
-        if let Some(hash) = known.get(salt) {
-            return Asked::Known(hash);
-        }
-        let identifier = self.identifier(flag, condition.aggregation, self.hash_key_override(index));
+        let identifier = self.identifier(flag, condition.aggregation, Some(index));
         if identifier.is_empty() {
             return Asked::Known(0.0);
         }
         let prefix = self.project.prefixes.window(flag.hash_prefix);
-        let batch = &mut worker.hashing.batch;
-        let Some(slot) = batch.push(prefix, identifier, salt) else {
-            return Asked::Known(self.hash_alone(flag, identifier, salt));
-        };
-        Asked::Waits(match salt {
-            Salt::Variant => Slots {
-                rollout: None,
-                variant: Some(slot),
-            },
-            Salt::Rollout => Slots {
-                rollout: Some(slot),
-                variant: condition
-                    .hashes_variant(flag)
-                    .then(|| batch.push(prefix, identifier, Salt::Variant))
-                    .flatten(),
-            },
-        })
+        match worker.hashing.batch.push(prefix, identifier, salt) {
+            Some(slot) => Asked::Waits(slot),
+            None => Asked::Known(self.hash_alone(flag, identifier, salt)),
+        }
     }
 
     /// A hash that cannot wait. An empty identifier is inside every rollout that is not negative (11.3).
+    #[cold]
     pub(super) fn hash_alone(&self, flag: &Flag, identifier: &str, salt: Salt) -> f64 {
         if identifier.is_empty() {
             return 0.0;

@@ -103,6 +103,8 @@ pub struct Flag {
     pub(super) needs_continuity_lookup: bool,
     pub(super) early_exit: bool,
     pub(super) unsupported: bool,
+    /// Nothing of the flag's own settles it before its conditions are looked at.
+    pub(super) is_plain: bool,
     pub(super) needs: Needs,
 }
 

@@ -107,6 +107,11 @@ impl Selection {
         self.missing.contains(flag.0 as usize)
     }
 
+    /// Whether any flag has a missing dependency.
+    pub(super) fn has_missing(&self) -> bool {
+        !self.missing.is_empty()
+    }
+
     /// Flags that are left out; dependents see them as `false`.
     #[must_use]
     pub fn left_out(&self) -> &BitSet {

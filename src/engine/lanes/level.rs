@@ -5,6 +5,7 @@ use sha1::block_api::compress;
 use super::message::{INITIAL, Message};
 #[cfg(target_arch = "x86_64")]
 use super::x86::Instructions;
+use crate::engine::hash::first60;
 
 /// Lanes of every level that has lanes.
 pub(super) const LANES: usize = 8;
@@ -97,8 +98,4 @@ pub(super) fn digest(message: &Message, blocks: usize) -> u64 {
     let mut state = INITIAL;
     compress(&mut state, &message[..blocks]);
     first60(state[0], state[1])
-}
-
-fn first60(high: u32, low: u32) -> u64 {
-    (u64::from(high) << 32 | u64::from(low)) >> 4
 }

@@ -21,7 +21,7 @@ static READY: LazyLock<Vec<Box<[u8]>>> = LazyLock::new(|| {
         .collect()
 });
 
-/// Appends `"reason":{…}}`, the end of a flag's record.
+/// Appends `"reason":{…}},`, the end of a flag's record.
 pub fn write_reason(result: &FlagResult, out: &mut Vec<u8>) {
     let column = match result.condition_index() {
         None => 0,
@@ -45,7 +45,7 @@ fn build(reason: Reason, condition: Option<u32>, out: &mut Vec<u8>) {
     if let (Reason::ConditionMatch, Some(condition)) = (reason, condition) {
         out.extend_from_slice(digits.format(u64::from(condition) + 1).as_bytes());
     }
-    out.extend_from_slice(b"\"}}");
+    out.extend_from_slice(b"\"}},");
 }
 
 #[cfg(test)]
@@ -68,7 +68,8 @@ mod tests {
                 build(reason, result.condition_index(), &mut built);
                 assert_eq!(ready, built);
                 let text = format!("{{{}", String::from_utf8(ready).unwrap());
-                let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+                let text = text.strip_suffix(',').unwrap();
+                let json: serde_json::Value = serde_json::from_str(text).unwrap();
                 assert_eq!(json["reason"]["code"], reason.code());
             }
         }

@@ -149,14 +149,15 @@ fn write_identity(envelope: &Envelope<'_>, out: &mut Vec<u8>) {
 }
 
 fn write_records(answer: Answer<'_>, out: &mut Vec<u8>) {
-    for (position, result) in answer.results.iter().enumerate() {
-        if position > 0 {
-            out.push(b',');
-        }
+    for result in answer.results {
         answer
             .fragments
             .write_record(result.flag.0 as usize, result.value, out);
         write_reason(result, out);
+    }
+    if !answer.results.is_empty() {
+        // The comma behind the last.
+        out.pop();
     }
 }
 
