@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use feature_flags::config::{Config, Environment};
 use feature_flags::server::{Server, runtime};
 use feature_flags::store::embedded::{ProjectName as Project, SAMPLE_PROJECT};
+use feature_flags::telemetry::metrics;
 
 use super::embedded::Embedded;
 use super::{Failure, import, service};
@@ -20,6 +21,10 @@ pub fn run(arguments: &Dev) -> Result<ExitCode, Failure> {
     let mut config = Config::read(&Environment).map_err(|error| Failure::new(error.to_string()))?;
     if let Some(address) = arguments.address {
         config.server.address = address;
+    }
+    if config.telemetry.enable_metrics {
+        // Before anything that keeps handles is built.
+        metrics::install();
     }
     for warning in config.warnings() {
         eprintln!("warning: {warning}");

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use feature_flags::config::{Config, Environment};
 use feature_flags::server::{Server, runtime};
+use feature_flags::telemetry::metrics;
 
 use super::{Failure, connected, monitors, service};
 
@@ -15,6 +16,10 @@ use super::{Failure, connected, monitors, service};
 /// dependency is away.
 pub fn run() -> Result<ExitCode, Failure> {
     let config = Config::read(&Environment).map_err(|error| Failure::new(error.to_string()))?;
+    if config.telemetry.enable_metrics {
+        // Before anything that keeps handles is built.
+        metrics::install();
+    }
     for warning in config.warnings() {
         eprintln!("warning: {warning}");
     }

@@ -106,12 +106,6 @@ impl Config {
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
-        if self.telemetry.enable_metrics {
-            warnings.push(
-                "ENABLE_METRICS=true: the metrics exporter is not built into this version, /metrics answers 404"
-                    .to_owned(),
-            );
-        }
         for entry in &self.definitions.rate_limits.ignored {
             warnings.push(format!("FLAG_DEFINITIONS_RATE_LIMITS: entry {entry} is ignored"));
         }

@@ -340,7 +340,7 @@ settings! {
         debug: bool = "DEBUG", "false", boolean,
             "human-readable log instead of JSON";
         enable_metrics: bool = "ENABLE_METRICS", "false", boolean,
-            "serve /metrics; the exporter is not built into this version";
+            "record metrics and serve them at /metrics";
         tracked_teams: TeamSet = "TEAM_IDS_TO_TRACK", "all", TeamSet::parse,
             "teams that metrics name: all, none, or ids and ranges such as 1,5,10:20";
         health_interval: Duration = "HEALTH_CHECK_INTERVAL_SECS", "30", seconds(1, 3600),

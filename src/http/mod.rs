@@ -7,6 +7,7 @@ mod body;
 pub mod client_address;
 mod clock;
 mod cors;
+mod exposition;
 pub mod flags;
 mod minimal;
 mod probes;
@@ -36,6 +37,7 @@ use crate::evaluation::{EvaluationPool, EvaluationSettings};
 use crate::limit::ConcurrencyLimit;
 use crate::resilience::RetryBudget;
 use crate::snapshot::{ProjectSource, SnapshotMap, SnapshotSettings};
+use crate::telemetry::metrics::Exporter;
 use crate::telemetry::{Heartbeat, ReadinessGate, StoreCheck};
 use crate::wire::query::FlagsQuery;
 
@@ -53,6 +55,8 @@ pub struct AppState {
     pub heartbeat: Heartbeat,
     /// Closed by the server when it drains, asked by `/_readiness`.
     pub readiness: ReadinessGate,
+    /// What `/metrics` shows; `None`: it is not served.
+    pub metrics: Option<Exporter>,
     /// Teams that this process holds.
     pub snapshots: Arc<SnapshotMap>,
     /// Persons, groups and continuity rows.
@@ -84,7 +88,13 @@ impl AppState {
     /// otherwise.
     #[must_use]
     pub fn new(config: &Config, stores: Stores) -> Self {
+        // Before anything here resolves its handles.
+        let metrics = config
+            .telemetry
+            .enable_metrics
+            .then(crate::telemetry::metrics::install);
         Self {
+            metrics,
             service_mode: config.server.service_mode,
             request_timeout: config.concurrency.request_timeout,
             body_read_timeout: config.server.body_read_timeout,

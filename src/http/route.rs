@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::probes::{self, Probe};
 use super::respond::{Content, HttpError, Reply};
-use super::{AppState, FlagsCall, body, cors, flags, minimal, unwind};
+use super::{AppState, FlagsCall, body, cors, exposition, flags, minimal, unwind};
 use crate::config::ServiceMode;
 use crate::wire::percent;
 use crate::wire::query::FlagsQuery;
@@ -29,6 +29,7 @@ enum Route {
     Flags { decide: bool },
     Definitions,
     Probe(Probe),
+    Metrics,
     Unknown,
 }
 
@@ -46,7 +47,7 @@ impl Route {
             "/_readiness" => Self::Probe(Probe::Readiness),
             "/_liveness" => Self::Probe(Probe::Liveness),
             "/_startup" => Self::Probe(Probe::Startup),
-            // `/metrics` is served only when it is enabled, and no exporter is built in yet.
+            "/metrics" => Self::Metrics,
             _ => Self::Unknown,
         };
         match (route, mode) {
@@ -68,7 +69,12 @@ where
     let route = Route::of(parts.uri.path(), state.service_mode);
     if parts.method == Method::OPTIONS {
         let requested = parts.headers.get(ACCESS_CONTROL_REQUEST_HEADERS).cloned();
-        let allow = matches!(route, Route::Probe(_)).then_some(probes::ALLOW);
+        let is_read_only = match route {
+            Route::Probe(_) => true,
+            Route::Metrics => state.metrics.is_some(),
+            _ => false,
+        };
+        let allow = is_read_only.then_some(probes::ALLOW);
         return cors::preflight(origin, requested, allow);
     }
     let answered = unwind::catch(async {
@@ -76,6 +82,7 @@ where
             Route::Flags { decide } => flag_route(state, peer, decide, &parts, body).await,
             Route::Definitions => definitions_route(&parts),
             Route::Probe(probe) => Ok(probes::answer(state, probe, &parts.method).await),
+            Route::Metrics => Ok(exposition::answer(state.metrics.as_ref(), &parts.method).await),
             Route::Unknown => Ok(Reply::not_found()),
         }
     })

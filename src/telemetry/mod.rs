@@ -1,5 +1,6 @@
-//! Health and metric names.
+//! Health and metrics.
 
 mod health;
+pub mod metrics;
 
 pub use health::{Heartbeat, LivenessStatus, Readiness, ReadinessGate, StoreCheck};
