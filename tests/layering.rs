@@ -105,7 +105,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         folder: "telemetry",
-        own: &["snapshot"],
+        own: &["config", "engine", "evaluation", "snapshot", "wire"],
         banned: PORTS_ONLY,
     },
     Rule {

@@ -10,6 +10,7 @@ use feature_flags::store::connected::{Connected, ConnectedSettings, RedisServers
 use feature_flags::store::postgres::{PoolSettings, PoolsSettings, PostgresUrl};
 use feature_flags::store::redis::EndpointSettings;
 use feature_flags::store::s3::S3Settings;
+use feature_flags::telemetry::log;
 
 use super::Failure;
 use super::monitors::say;
@@ -28,7 +29,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 pub fn open(config: &Config) -> Result<Connected, Failure> {
     let connected = Connected::open(settings(config)?).map_err(|error| Failure::new(error.to_string()))?;
     for warning in connected.warnings() {
-        eprintln!("warning: {warning}");
+        log::warn(warning);
     }
     Ok(connected)
 }

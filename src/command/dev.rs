@@ -10,7 +10,7 @@ use feature_flags::store::embedded::{ProjectName as Project, SAMPLE_PROJECT};
 use feature_flags::telemetry::metrics;
 
 use super::embedded::Embedded;
-use super::{Failure, import, service};
+use super::{Failure, import, log, service};
 use crate::cli::Dev;
 
 /// Projects that are announced by name; a store may hold thousands.
@@ -26,9 +26,7 @@ pub fn run(arguments: &Dev) -> Result<ExitCode, Failure> {
         // Before anything that keeps handles is built.
         metrics::install();
     }
-    for warning in config.warnings() {
-        eprintln!("warning: {warning}");
-    }
+    log::install(&config, true);
     let runtime = runtime::build(config.server.worker_threads)
         .map_err(|error| Failure::context("cannot start threads", error))?;
     let result = runtime.block_on(serve(arguments, &config));

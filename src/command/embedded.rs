@@ -8,6 +8,7 @@ use feature_flags::config::Config;
 use feature_flags::http::{AppState, Stores};
 use feature_flags::snapshot::BoxFuture;
 use feature_flags::store::embedded::{EmbeddedCookieless, EmbeddedStore, ImportError, ProjectName};
+use feature_flags::telemetry::log;
 
 use super::Failure;
 use super::settings::tiered_settings;
@@ -35,7 +36,7 @@ impl Embedded {
         match self.store.import(document) {
             Ok(report) => {
                 for warning in &report.warnings {
-                    eprintln!("warning: {warning}");
+                    log::warn(warning);
                 }
                 Ok(())
             }

@@ -4,6 +4,7 @@ mod connected;
 mod dev;
 mod embedded;
 mod import;
+mod log;
 mod monitors;
 mod serve;
 mod service;
@@ -49,6 +50,7 @@ pub fn run(command: Command) -> ExitCode {
             Ok(ExitCode::SUCCESS)
         }
     };
+    log::flush();
     result.unwrap_or_else(|Failure(message)| {
         eprintln!("feature-flags: {message}");
         ExitCode::FAILURE

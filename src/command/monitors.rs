@@ -1,4 +1,4 @@
-//! Tasks that watch the stores while the service runs, and say on standard error when something changes.
+//! Tasks that watch the stores while the service runs, and say in the log when something changes.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -8,6 +8,7 @@ use feature_flags::config::Config;
 use feature_flags::resilience::BreakerState;
 use feature_flags::store::connected::{Connected, SourceReport};
 use feature_flags::store::redis::{Client, EndpointState};
+use feature_flags::telemetry::log;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::connected::REPORT_LIMIT;
@@ -24,10 +25,10 @@ pub fn report_later(connected: &Connected) {
 /// Prints a dependency that cannot be used.
 pub fn say(report: &SourceReport) {
     if let Some(problem) = &report.problem {
-        eprintln!(
-            "warning: {} cannot be used, it will be retried: {problem}",
+        log::warn(format_args!(
+            "{} cannot be used, it will be retried: {problem}",
             report.source
-        );
+        ));
     }
 }
 
@@ -55,13 +56,13 @@ fn watch_client(client: &Arc<Client>) {
                 match now {
                     EndpointState::Failed(error) => {
                         if away == Some(false) {
-                            eprintln!("warning: {name}: connection lost: {error}");
+                            log::warn(format_args!("{name}: connection lost: {error}"));
                         }
                         away = Some(true);
                     }
                     EndpointState::Connected => {
                         if away == Some(true) {
-                            eprintln!("info: {name}: connected");
+                            log::info(format_args!("{name}: connected"));
                         }
                         away = Some(false);
                     }
@@ -84,9 +85,13 @@ fn watch_breakers(connected: &Arc<Connected>) {
             for (name, state) in connected.breakers() {
                 match state {
                     BreakerState::Open if away.insert(name) => {
-                        eprintln!("warning: {name}: failed repeatedly, it is asked only now and then");
+                        log::warn(format_args!(
+                            "{name}: failed repeatedly, it is asked only now and then"
+                        ));
                     }
-                    BreakerState::Closed if away.remove(name) => eprintln!("info: {name}: answers again"),
+                    BreakerState::Closed if away.remove(name) => {
+                        log::info(format_args!("{name}: answers again"))
+                    }
                     _ => {}
                 }
             }
@@ -107,10 +112,10 @@ fn watch_pools(config: &Config, connected: &Connected) {
                 let stats = pool.stats();
                 if f64::from(stats.active) >= limit * f64::from(stats.max) {
                     let (name, active, max) = (pool.name(), stats.active, stats.max);
-                    eprintln!(
-                        "warning: pool {name}: {active} of {max} connections in use, {} waiting",
+                    log::warn(format_args!(
+                        "pool {name}: {active} of {max} connections in use, {} waiting",
                         stats.waiting
-                    );
+                    ));
                 }
             }
         }
@@ -129,8 +134,8 @@ fn watch_caches(config: &Config, connected: &Connected) {
         loop {
             ticks.tick().await;
             let (cohorts, types) = (source.inputs().cohort_stats(), source.inputs().group_type_stats());
-            eprintln!(
-                "debug: cohort cache: {} teams, {} bytes, {} hits, {} misses; group types: {} teams, {} hits, {} misses",
+            log::debug(format_args!(
+                "cohort cache: {} teams, {} bytes, {} hits, {} misses; group types: {} teams, {} hits, {} misses",
                 cohorts.entries,
                 cohorts.weight,
                 cohorts.hits,
@@ -138,7 +143,7 @@ fn watch_caches(config: &Config, connected: &Connected) {
                 types.entries,
                 types.hits,
                 types.misses
-            );
+            ));
         }
     });
 }

@@ -7,7 +7,7 @@ use feature_flags::config::{Config, Environment};
 use feature_flags::server::{Server, runtime};
 use feature_flags::telemetry::metrics;
 
-use super::{Failure, connected, monitors, service};
+use super::{Failure, connected, log, monitors, service};
 
 /// Serves until told to stop.
 ///
@@ -20,9 +20,7 @@ pub fn run() -> Result<ExitCode, Failure> {
         // Before anything that keeps handles is built.
         metrics::install();
     }
-    for warning in config.warnings() {
-        eprintln!("warning: {warning}");
-    }
+    log::install(&config, false);
     let runtime = runtime::build(config.server.worker_threads)
         .map_err(|error| Failure::context("cannot start threads", error))?;
     let result = runtime.block_on(serve(&config));

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use feature_flags::http::AppState;
 use feature_flags::server::{Drained, Server, Signals};
+use feature_flags::telemetry::log;
 use tokio::sync::oneshot;
 
 use super::Failure;
@@ -30,13 +31,13 @@ pub async fn serve(server: Server, app: Arc<AppState>, mut signals: Signals) -> 
     }));
     tokio::select! {
         _ = &mut serving => return ExitCode::SUCCESS,
-        () = signals.next() => eprintln!("ending once requests in flight are answered"),
+        () = signals.next() => log::info("ending once requests in flight are answered"),
     }
     let _ = stop.send(());
     tokio::select! {
         drained = &mut serving => {
             if let Drained::Cut(connections) = drained {
-                eprintln!("closed {connections} connections that were still open at the deadline");
+                log::warn(format_args!("closed {connections} connections that were still open at the deadline"));
             }
             ExitCode::SUCCESS
         }

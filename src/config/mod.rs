@@ -18,7 +18,7 @@ pub use reader::{Environment, Source};
 pub use secret::Secret;
 pub use settings::{
     ConcurrencySettings, ContinuitySettings, CookielessSettings, DatabaseSettings, DefinitionsSettings,
-    EvaluationSettings, ObjectStorageSettings, QuotaSettings, RateLimitSettings, RedisSettings,
+    EvaluationSettings, LogLevel, ObjectStorageSettings, QuotaSettings, RateLimitSettings, RedisSettings,
     RemoteConfigSettings, ServerSettings, ServiceMode, SnapshotSettings, TelemetrySettings,
 };
 pub use team_set::TeamSet;

@@ -6,6 +6,7 @@ use hyper::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, ORIGIN, USER_
 
 use super::client_address::client_address;
 use super::clock::milliseconds;
+use super::observe::identify;
 use super::request_id::RequestId;
 use super::scratch::{Loan, RequestScratch};
 use super::user_agent::UserAgent;
@@ -14,6 +15,7 @@ use crate::context::cookieless::{CookielessError, CookielessInput};
 use crate::engine::Instant;
 use crate::evaluation::{EvaluationError, RequestScope, Scratch, evaluate, evaluate_now};
 use crate::snapshot::{LoadError, LookupError, ProjectSnapshot};
+use crate::telemetry::{RequestNote, Stage, TeamCache};
 use crate::wire::request::FlagRequest;
 use crate::wire::response::{Answer, Envelope, Shape, encode};
 use crate::wire::{BodyFormat, Kludges, decode};
@@ -35,19 +37,25 @@ pub(super) fn answer_now(
     state: &AppState,
     call: &FlagsCall<'_>,
     body: &[u8],
+    note: &mut RequestNote,
 ) -> Result<Option<Bytes>, HttpError> {
+    let sampled = note.sampled;
+    note.stages.begin(sampled);
     let mut loan = Loan::take();
     let RequestScratch {
         decode: memory,
         evaluation,
         answer_bytes,
     } = &mut *loan;
-    let decoded =
-        decode(memory, body, body_format(call), &mut Kludges::default()).map_err(HttpError::Decode)?;
+    let decoded = decode(memory, body, body_format(call), &mut note.kludges).map_err(HttpError::Decode)?;
     let request = decoded.request();
+    identify(note, &request, call.query);
+    note.stages.end(Stage::Decode);
     let Some(snapshot) = state.snapshots.get(token(request.token, call)?) else {
         return Ok(None);
     };
+    state.observers.found_team(note, &snapshot, TeamCache::Held);
+    note.stages.end(Stage::Snapshot);
     let now = state.clock.now();
     evaluation.clear();
     let mut errors = false;
@@ -59,15 +67,14 @@ pub(super) fn answer_now(
         let report = evaluate_now(&snapshot.project, &request, &scope, &state.evaluation, evaluation);
         let Some(report) = report else { return Ok(None) };
         errors = report.errors;
+        state
+            .observers
+            .evaluated(note, &request, &snapshot, &report, evaluation.results());
     }
-    Ok(Some(write(
-        &snapshot,
-        call,
-        now,
-        errors,
-        evaluation,
-        answer_bytes,
-    )))
+    note.stages.end(Stage::Evaluate);
+    let answer = write(&snapshot, call, now, errors, evaluation, answer_bytes, note);
+    note.stages.end(Stage::Encode);
+    Ok(Some(answer))
 }
 
 /// Answers anything. Starts over, with the body that [`answer_now`] left as it was: what waiting costs makes a
@@ -76,19 +83,27 @@ pub(super) async fn answer_later(
     state: &AppState,
     call: &FlagsCall<'_>,
     body: &[u8],
+    note: &mut RequestNote,
 ) -> Result<Bytes, HttpError> {
+    let sampled = note.sampled;
+    note.stages.begin(sampled);
     let mut loan = Loan::take();
     let RequestScratch {
         decode: memory,
         evaluation,
         answer_bytes,
     } = &mut *loan;
-    let decoded =
-        decode(memory, body, body_format(call), &mut Kludges::default()).map_err(HttpError::Decode)?;
+    note.kludges = Kludges::default();
+    let decoded = decode(memory, body, body_format(call), &mut note.kludges).map_err(HttpError::Decode)?;
     let cookieless_id;
     let mut request = decoded.request();
+    identify(note, &request, call.query);
+    note.stages.end(Stage::Decode);
     let token = token(request.token, call)?;
+    let from = note.team_cache.unwrap_or(TeamCache::Loaded);
     let snapshot = state.snapshots.get_or_load(token).await.map_err(lookup_error)?;
+    state.observers.found_team(note, &snapshot, from);
+    note.stages.end(Stage::Snapshot);
     let now = state.clock.now();
     evaluation.clear();
     let mut errors = false;
@@ -114,8 +129,17 @@ pub(super) async fn answer_later(
                     waited_ms: waited.as_millis() as u64,
                 })?;
         errors = report.errors;
+        state
+            .observers
+            .evaluated(note, &request, &snapshot, &report, evaluation.results());
     }
-    Ok(write(&snapshot, call, now, errors, evaluation, answer_bytes))
+    note.stages.end(Stage::Evaluate);
+    let waited = [note.gathering.facts, note.gathering.continuity];
+    let waited = waited.into_iter().flatten().sum();
+    note.stages.shift(Stage::Evaluate, Stage::Gather, waited);
+    let answer = write(&snapshot, call, now, errors, evaluation, answer_bytes, note);
+    note.stages.end(Stage::Encode);
+    Ok(answer)
 }
 
 fn body_format<'h>(call: &FlagsCall<'h>) -> BodyFormat<'h> {
@@ -184,8 +208,10 @@ fn write(
     errors: bool,
     evaluation: &Scratch,
     answer_bytes: &mut usize,
+    note: &mut RequestNote,
 ) -> Bytes {
     let request_id = RequestId::of(call.headers);
+    note.request_id = Some(request_id.bytes());
     let envelope = Envelope {
         request_id: request_id.as_str(),
         evaluated_at: milliseconds(now),

@@ -10,6 +10,7 @@ mod cors;
 mod exposition;
 pub mod flags;
 mod minimal;
+pub mod observe;
 mod probes;
 pub mod request_id;
 mod respond;
@@ -29,6 +30,7 @@ pub use clock::Clock;
 pub use respond::{Content, HttpError, Reply};
 pub use route::handle;
 
+use self::observe::Observers;
 use crate::config::{Config, ServiceMode};
 use crate::context::PersonSource;
 use crate::context::cookieless::{Cookieless, CookielessStore};
@@ -57,6 +59,8 @@ pub struct AppState {
     pub readiness: ReadinessGate,
     /// What `/metrics` shows; `None`: it is not served.
     pub metrics: Option<Exporter>,
+    /// What counts and logs requests.
+    pub observers: Observers,
     /// Teams that this process holds.
     pub snapshots: Arc<SnapshotMap>,
     /// Persons, groups and continuity rows.
@@ -95,6 +99,7 @@ impl AppState {
             .then(crate::telemetry::metrics::install);
         Self {
             metrics,
+            observers: Observers::new(&config.telemetry),
             service_mode: config.server.service_mode,
             request_timeout: config.concurrency.request_timeout,
             body_read_timeout: config.server.body_read_timeout,

@@ -10,10 +10,12 @@ use hyper::http::request::Parts;
 use hyper::{Method, Request, Response};
 use tokio::time::{Instant, timeout_at};
 
+use super::observe::Arrival;
 use super::probes::{self, Probe};
 use super::respond::{Content, HttpError, Reply};
 use super::{AppState, FlagsCall, body, cors, exposition, flags, minimal, unwind};
 use crate::config::ServiceMode;
+use crate::telemetry::{Ending, NoteLoan, PathLabel, RequestNote};
 use crate::wire::percent;
 use crate::wire::query::FlagsQuery;
 
@@ -34,6 +36,15 @@ enum Route {
 }
 
 impl Route {
+    /// Whether the process has the route at all.
+    fn exists(self, state: &AppState) -> bool {
+        match self {
+            Self::Unknown => false,
+            Self::Metrics => state.metrics.is_some(),
+            Self::Flags { .. } | Self::Definitions | Self::Probe(_) => true,
+        }
+    }
+
     /// Exact and case-sensitive; one trailing slash is its own route, never a redirect (`http.md` 1).
     fn of(path: &str, mode: ServiceMode) -> Self {
         let route = match path {
@@ -64,9 +75,17 @@ pub async fn handle<B>(state: &AppState, peer: IpAddr, request: Request<B>) -> R
 where
     B: Body<Data = Bytes> + Unpin,
 {
+    let started = Instant::now();
     let (parts, body) = request.into_parts();
     let origin = parts.headers.get(ORIGIN).cloned();
     let route = Route::of(parts.uri.path(), state.service_mode);
+    let arrival = Arrival {
+        path: PathLabel::of(parts.uri.path(), route.exists(state)),
+        method: &parts.method,
+        headers: &parts.headers,
+        peer,
+        started: started.into_std(),
+    };
     if parts.method == Method::OPTIONS {
         let requested = parts.headers.get(ACCESS_CONTROL_REQUEST_HEADERS).cloned();
         let is_read_only = match route {
@@ -75,22 +94,41 @@ where
             _ => false,
         };
         let allow = is_read_only.then_some(probes::ALLOW);
-        return cors::preflight(origin, requested, allow);
+        let response = cors::preflight(origin, requested, allow);
+        state.observers.end(&arrival, &ending(&response, None, started));
+        return response;
     }
+    let is_evaluation = matches!(route, Route::Flags { .. });
+    let mut note = is_evaluation.then(|| NoteLoan::take(state.observers.is_logging()));
     let answered = unwind::catch(async {
-        match route {
-            Route::Flags { decide } => flag_route(state, peer, decide, &parts, body).await,
-            Route::Definitions => definitions_route(&parts),
-            Route::Probe(probe) => Ok(probes::answer(state, probe, &parts.method).await),
-            Route::Metrics => Ok(exposition::answer(state.metrics.as_ref(), &parts.method).await),
-            Route::Unknown => Ok(Reply::not_found()),
+        match (route, &mut note) {
+            (Route::Flags { decide }, Some(note)) => {
+                flag_route(state, peer, decide, &parts, body, note, started).await
+            }
+            (Route::Definitions, _) => definitions_route(&parts),
+            (Route::Probe(probe), _) => Ok(probes::answer(state, probe, &parts.method).await),
+            (Route::Metrics, _) => Ok(exposition::answer(state.metrics.as_ref(), &parts.method).await),
+            (Route::Unknown | Route::Flags { .. }, _) => Ok(Reply::not_found()),
         }
     })
     .await;
-    let reply = answered
-        .unwrap_or(Err(HttpError::Internal))
-        .unwrap_or_else(HttpError::reply);
-    cors::respond(reply, origin)
+    let answered = answered.unwrap_or(Err(HttpError::Internal));
+    let error_code = answered.as_ref().err().map(HttpError::code);
+    let response = cors::respond(answered.unwrap_or_else(HttpError::reply), origin);
+    let ending = ending(&response, error_code, started);
+    match &mut note {
+        Some(note) if parts.method == Method::POST => state.observers.end_flags(&arrival, note, &ending),
+        _ => state.observers.end(&arrival, &ending),
+    }
+    response
+}
+
+fn ending<B>(response: &Response<B>, error_code: Option<&'static str>, started: Instant) -> Ending {
+    Ending {
+        status: response.status().as_u16(),
+        error_code,
+        took: started.elapsed(),
+    }
 }
 
 /// Query, body, method, in this order and for every method (`http.md` 2.2).
@@ -100,12 +138,15 @@ async fn flag_route<B>(
     decide: bool,
     parts: &Parts,
     body: B,
+    note: &mut RequestNote,
+    started: Instant,
 ) -> Result<Reply, HttpError>
 where
     B: Body<Data = Bytes> + Unpin,
 {
-    let deadline = Instant::now() + state.request_timeout;
+    let deadline = started + state.request_timeout;
     let query = FlagsQuery::parse(parts.uri.query()).map_err(HttpError::Query)?;
+    note.api_version = query.version;
     // The limiter by client address belongs here: before the body is read (`decisions.md` 3).
     let time_limit = state.body_read_timeout.min(state.request_timeout);
     let body = body::read(body, time_limit, parts.headers.contains_key(EXPECT)).await?;
@@ -127,21 +168,29 @@ where
         is_decide: decide || asks_for_decide(parts),
         peer,
     };
+    if note.sampled {
+        note.before_handler = Some(started.elapsed());
+    }
     // The place is taken once the body is here, so that slow clients do not hold places.
     if let Some(_place) = state.concurrency.try_acquire()
-        && let Some(answer) = flags::answer_now(state, &call, &body)?
+        && let Some(answer) = flags::answer_now(state, &call, &body, note)?
     {
         return Ok(Reply::json(answer));
     }
     // Rare, and large: boxed, so that the future of every other request stays small.
     let later = Box::pin(async {
+        let waiting = Instant::now();
         let _place = state.concurrency.acquire().await;
-        flags::answer_later(state, &call, &body).await
+        note.place_wait = waiting.elapsed();
+        flags::answer_later(state, &call, &body, note).await
     });
-    let answer = timeout_at(deadline, later)
-        .await
-        .unwrap_or(Err(HttpError::TimedOut))?;
-    Ok(Reply::json(answer))
+    match timeout_at(deadline, later).await {
+        Ok(answer) => answer.map(Reply::json),
+        Err(_) => {
+            note.timed_out = true;
+            Err(HttpError::TimedOut)
+        }
+    }
 }
 
 /// The proxy in front marks `/decide` so; the value is compared with its case (`http.md` 9.1).

@@ -1,7 +1,9 @@
 //! The snapshot of one team.
 
+use std::sync::OnceLock;
+
 use crate::definition::{RawProject, RawTeam};
-use crate::engine::{CompiledProject, compile};
+use crate::engine::{CompiledProject, Flag, compile};
 use crate::wire::response::Fragments;
 
 /// Identity of everything that a snapshot was compiled from: hashes of stored bytes, 0 for an input that is absent.
@@ -32,6 +34,12 @@ pub struct ProjectSnapshot {
     pub tags: Tags,
     /// Which inputs a reload needs to know of without reading them again.
     pub inputs: KnownInputs,
+    /// Flags with experience continuity.
+    pub continuity_flags: u32,
+    /// Flags that are bucketed by device.
+    pub device_flags: u32,
+    /// Where the team is counted; set by whoever counts.
+    pub team_slot: OnceLock<u16>,
     heap_bytes: usize,
 }
 
@@ -57,8 +65,13 @@ impl ProjectSnapshot {
         let project = compile(raw);
         let fragments = Fragments::build(&project);
         let heap_bytes = size_of::<Self>() + project.heap_bytes() + fragments.heap_bytes();
+        let flags_that =
+            |has: fn(&Flag) -> bool| project.flags().iter().filter(|flag| has(flag)).count() as u32;
         Self {
             team: raw.team.clone(),
+            continuity_flags: flags_that(Flag::has_continuity),
+            device_flags: flags_that(Flag::is_bucketed_by_device),
+            team_slot: OnceLock::new(),
             project,
             fragments,
             tags,

@@ -20,6 +20,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use self::registry::Registry;
+pub use self::registry::SERIES_MAX;
 
 /// `Content-Type` of the text form (`http.md` 14).
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4";
