@@ -1,6 +1,6 @@
 //! Tasks that watch the stores while the service runs, and say in the log when something changes.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use feature_flags::resilience::BreakerState;
 use feature_flags::store::connected::{Connected, SourceReport};
 use feature_flags::store::redis::{Client, EndpointState};
 use feature_flags::telemetry::log;
+use metrics::gauge;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::connected::REPORT_LIMIT;
@@ -80,9 +81,17 @@ fn watch_breakers(connected: &Arc<Connected>) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     tokio::spawn(async move {
         let mut away = HashSet::new();
+        let open: HashMap<_, _> = connected
+            .breakers()
+            .into_iter()
+            .map(|(name, _)| (name, gauge!("feature_flags_breaker_open", "source" => name)))
+            .collect();
         loop {
             ticks.tick().await;
             for (name, state) in connected.breakers() {
+                if let Some(gauge) = open.get(name) {
+                    gauge.set(if state == BreakerState::Closed { 0.0 } else { 1.0 });
+                }
                 match state {
                     BreakerState::Open if away.insert(name) => {
                         log::warn(format_args!(
@@ -99,7 +108,7 @@ fn watch_breakers(connected: &Arc<Connected>) {
     });
 }
 
-/// Warns while a pool is nearly used up (`DB_POOL_WARN_UTILIZATION`).
+/// Keeps the gauges of the pools, and warns while one is nearly used up (`DB_POOL_WARN_UTILIZATION`).
 fn watch_pools(config: &Config, connected: &Connected) {
     let pools = connected.pools().clone();
     let limit = config.database.warn_utilization;
@@ -109,6 +118,7 @@ fn watch_pools(config: &Config, connected: &Connected) {
         loop {
             ticks.tick().await;
             for pool in pools.distinct() {
+                pool.publish_gauges();
                 let stats = pool.stats();
                 if f64::from(stats.active) >= limit * f64::from(stats.max) {
                     let (name, active, max) = (pool.name(), stats.active, stats.max);

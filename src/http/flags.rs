@@ -103,6 +103,7 @@ pub(super) async fn answer_later(
     let from = note.team_cache.unwrap_or(TeamCache::Loaded);
     let snapshot = state.snapshots.get_or_load(token).await.map_err(lookup_error)?;
     state.observers.found_team(note, &snapshot, from);
+    note.tier = Some(state.snapshots.tier_of(token).name());
     note.stages.end(Stage::Snapshot);
     let now = state.clock.now();
     evaluation.clear();

@@ -107,7 +107,7 @@ where
             }
             (Route::Definitions, _) => definitions_route(&parts),
             (Route::Probe(probe), _) => Ok(probes::answer(state, probe, &parts.method).await),
-            (Route::Metrics, _) => Ok(exposition::answer(state.metrics.as_ref(), &parts.method).await),
+            (Route::Metrics, _) => Ok(exposition::answer(state, &parts.method).await),
             (Route::Unknown | Route::Flags { .. }, _) => Ok(Reply::not_found()),
         }
     })

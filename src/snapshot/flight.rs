@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
@@ -124,14 +124,14 @@ impl SnapshotMap {
         let known = self
             .held_entry(token)
             .map(|held| Arc::clone(&held.current.load().snapshot));
-        let loaded = self
-            .source
-            .load(token, known.as_deref())
-            .await
-            .map_err(LookupError::Load)?;
+        let began = Instant::now();
+        let loaded = self.source.load(token, known.as_deref()).await;
+        let loaded = loaded.map_err(LookupError::Load);
+        self.metrics.loaded(loaded.as_ref(), began.elapsed());
+        let loaded = loaded?;
         let (snapshot, validity) = match (loaded, known) {
             (Loaded::UnknownToken, _) => {
-                self.negative.insert(token, std::time::Instant::now());
+                self.negative.insert(token, Instant::now());
                 self.remove(token);
                 return Err(LookupError::UnknownToken);
             }
@@ -149,7 +149,11 @@ impl SnapshotMap {
                         project.inputs,
                     ))
                 };
+                let began = Instant::now();
                 let built = tokio::task::spawn_blocking(build).await;
+                self.metrics.builds.increment(1);
+                let took = began.elapsed().as_secs_f64() * 1_000.0;
+                self.metrics.build_ms.record(took);
                 let built =
                     built.map_err(|error| LookupError::Load(LoadError::Corrupt(error.to_string())))?;
                 (built, validity)

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 
@@ -102,6 +102,7 @@ impl SnapshotMap {
             // Requests that see it stale need not load it too.
             held.refreshing.store(true, Ordering::Release);
         }
+        let heard = Instant::now();
         let (map, reloads, waiting) = (Arc::clone(self), Arc::clone(reloads), Arc::clone(waiting));
         tokio::spawn(async move {
             let turn = reloads.acquire().await;
@@ -111,7 +112,9 @@ impl SnapshotMap {
                 .unwrap_or_else(PoisonError::into_inner)
                 .remove(&token);
             // An unknown token or a failing tier: the snapshot counts as stale, and the next request tries again.
-            let _ = map.load(&token).await;
+            if map.load(&token).await.is_ok() {
+                map.metrics.change_to_serve.record(heard.elapsed().as_secs_f64());
+            }
             if let Some(held) = held {
                 held.refreshing.store(false, Ordering::Release);
             }

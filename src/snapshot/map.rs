@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 
 use super::flight::Flights;
 use super::held::{AgeLimits, Current, Freshness, Held};
+use super::metrics::MapMetrics;
 use super::negative::NegativeCache;
-use super::port::{LoadError, ProjectSource, Validity};
+use super::port::{LoadError, ProjectSource, Tier, Validity};
 use super::project::ProjectSnapshot;
 use super::push::PushClock;
 
@@ -88,6 +89,7 @@ pub struct SnapshotMap {
     publishing: Mutex<()>,
     /// Tokens of each held team.
     by_team: Mutex<HashMap<i32, Vec<Box<str>>>>,
+    pub(super) metrics: MapMetrics,
 }
 
 impl SnapshotMap {
@@ -112,6 +114,7 @@ impl SnapshotMap {
             announced_for_all: AtomicU64::new(0),
             publishing: Mutex::new(()),
             by_team: Mutex::new(HashMap::new()),
+            metrics: MapMetrics::default(),
         }
     }
 
@@ -175,7 +178,10 @@ impl SnapshotMap {
                     Ok(Err(_)) | Err(_) => Ok(old),
                 }
             }
-            None if self.negative.contains(token, Instant::now()) => Err(LookupError::UnknownToken),
+            None if self.negative.contains(token, Instant::now()) => {
+                self.metrics.negative_hits.increment(1);
+                Err(LookupError::UnknownToken)
+            }
             None => self.join_flight(token, false)?.landed().await,
         }
     }
@@ -310,6 +316,30 @@ impl SnapshotMap {
             .filter(|(_, held)| now_ms / 1000 < u64::from(held.last_used.load(Ordering::Relaxed)) + 60)
             .map(|(_, held)| Duration::from_millis(held.current.load().age_ms(&self.clock, now_ms)))
             .max()
+    }
+
+    /// The same for each tier that snapshots came from.
+    pub(super) fn oldest_ages(&self) -> [Option<Duration>; Tier::ALL.len()] {
+        let now_ms = self.now_ms();
+        let guard = scc::Guard::new();
+        let mut ages = [None; Tier::ALL.len()];
+        for (_, held) in self.held.iter(&guard) {
+            if now_ms / 1000 < u64::from(held.last_used.load(Ordering::Relaxed)) + 60 {
+                let current = held.current.load();
+                let age = Duration::from_millis(current.age_ms(&self.clock, now_ms));
+                let oldest = &mut ages[current.validity.tier as usize];
+                *oldest = (*oldest).max(Some(age));
+            }
+        }
+        ages
+    }
+
+    /// Where a held token's definitions came from.
+    #[must_use]
+    pub fn tier_of(&self, token: &str) -> Tier {
+        self.held
+            .peek_with(token, |_, held| held.current.load().validity.tier)
+            .unwrap_or_default()
     }
 
     /// Estimated bytes of everything held.

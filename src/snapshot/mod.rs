@@ -10,6 +10,7 @@ mod follow;
 mod held;
 mod inputs;
 mod map;
+mod metrics;
 mod negative;
 mod port;
 mod project;
@@ -19,7 +20,9 @@ mod timed;
 
 pub use inputs::DatabaseInputs;
 pub use map::{LookupError, SnapshotMap, SnapshotSettings};
-pub use port::{BoxFuture, Changed, Changes, LoadError, Loaded, LoadedProject, ProjectSource, Validity};
+pub use port::{
+    BoxFuture, Changed, Changes, LoadError, Loaded, LoadedProject, ProjectSource, Tier, Validity,
+};
 pub use project::{KnownInputs, ProjectSnapshot, Tags};
 pub use push::{Epochs, PushClock};
 pub use tiered::{ChangeFeed, TieredSettings, TieredSource};

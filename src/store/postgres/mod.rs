@@ -13,6 +13,7 @@ mod exchange;
 pub mod import;
 mod lease;
 mod manager;
+mod metrics;
 mod person;
 mod pool;
 mod pools;

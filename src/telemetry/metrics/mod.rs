@@ -11,6 +11,7 @@ pub mod buckets;
 pub mod catalog;
 mod cells;
 mod exposition;
+pub mod process;
 mod recorder;
 mod registry;
 pub(crate) mod shard;
