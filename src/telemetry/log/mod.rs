@@ -85,7 +85,8 @@ pub fn install(settings: LogSettings) -> Logger {
     install_to(settings, Box::new(std::io::stderr()))
 }
 
-fn install_to(settings: LogSettings, out: Box<dyn Write + Send>) -> Logger {
+/// The same, on something else than standard error.
+pub fn install_to(settings: LogSettings, out: Box<dyn Write + Send>) -> Logger {
     LOGGER
         .get_or_init(|| {
             std::panic::set_hook(Box::new(report_panic));
