@@ -6,11 +6,11 @@ use std::time::Duration;
 use feature_flags::config::{Config, Secret};
 use feature_flags::http::{AppState, Stores};
 use feature_flags::snapshot::BoxFuture;
-use feature_flags::store::connected::{Connected, ConnectedSettings, RedisServers, check_pools};
-use feature_flags::store::postgres::{PoolSettings, PoolsSettings, PostgresUrl};
+use feature_flags::store::connected::{Connected, ConnectedSettings, PoolReport, RedisServers, ask_pools};
+use feature_flags::store::postgres::{PoolSettings, Pools, PoolsSettings, PostgresUrl};
 use feature_flags::store::redis::EndpointSettings;
 use feature_flags::store::s3::S3Settings;
-use feature_flags::telemetry::log;
+use feature_flags::telemetry::{CheckProblem, CheckReport, StoreCheck, log};
 
 use super::Failure;
 use super::monitors::say;
@@ -46,21 +46,40 @@ pub async fn report(connected: &Connected) -> bool {
 
 /// State of a process that serves from these stores, following changes of their entries.
 pub fn app_state(config: &Config, connected: &Connected) -> Arc<AppState> {
-    let pools = connected.pools().clone();
-    let check = move || -> BoxFuture<'static, Result<(), String>> {
-        let pools = pools.clone();
-        Box::pin(async move { check_pools(&pools).await })
-    };
     let stores = Stores {
         projects: connected.projects(),
         persons: connected.persons(),
         cookieless: connected.cookieless(),
         retries: connected.retries(),
-        check: Box::new(check),
+        check: Box::new(PoolsCheck(connected.pools().clone())),
     };
     let state = Arc::new(AppState::new(config, stores));
     tokio::spawn(Arc::clone(&state.snapshots).follow_changes(RETRY_AFTER));
     state
+}
+
+/// What the readiness probe asks.
+struct PoolsCheck(Pools);
+
+impl StoreCheck for PoolsCheck {
+    fn check(&self, limit: Duration) -> BoxFuture<'_, Vec<CheckReport>> {
+        Box::pin(async move {
+            let reports = ask_pools(&self.0, limit).await.into_iter();
+            let report = |PoolReport { pool, problem, took }: PoolReport| CheckReport {
+                name: pool,
+                problem: problem.map(|problem| CheckProblem {
+                    summary: if problem.connected {
+                        format!("{pool} connection test failed")
+                    } else {
+                        format!("{pool} pool unavailable")
+                    },
+                    detail: problem.detail,
+                }),
+                took,
+            };
+            reports.map(report).collect()
+        })
+    }
 }
 
 fn settings(config: &Config) -> Result<ConnectedSettings, Failure> {

@@ -105,7 +105,7 @@ impl AppState {
             body_read_timeout: config.server.body_read_timeout,
             concurrency: ConcurrencyLimit::new(config.concurrency.max_concurrency),
             heartbeat: Heartbeat::new(config.telemetry.health_interval),
-            readiness: ReadinessGate::new(config.server.readiness_checks_database.then_some(stores.check)),
+            readiness: ReadinessGate::new(stores.check, config.server.readiness_checks_database),
             snapshots: Arc::new(SnapshotMap::new(stores.projects, snapshot_settings(config))),
             persons: stores.persons,
             cookieless: Cookieless::new(

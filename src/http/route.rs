@@ -106,7 +106,9 @@ where
                 flag_route(state, peer, decide, &parts, body, note, started).await
             }
             (Route::Definitions, _) => definitions_route(&parts),
-            (Route::Probe(probe), _) => Ok(probes::answer(state, probe, &parts.method).await),
+            (Route::Probe(probe), _) => {
+                Ok(probes::answer(state, probe, &parts.method, parts.uri.query()).await)
+            }
             (Route::Metrics, _) => Ok(exposition::answer(state, &parts.method).await),
             (Route::Unknown | Route::Flags { .. }, _) => Ok(Reply::not_found()),
         }

@@ -10,7 +10,9 @@ mod note;
 mod requests;
 mod teams;
 
-pub use health::{Heartbeat, LivenessStatus, Readiness, ReadinessGate, StoreCheck};
+pub use health::{
+    CheckProblem, CheckReport, Heartbeat, LivenessStatus, Readiness, ReadinessGate, StoreCheck,
+};
 pub use http::PathLabel;
 pub use note::{
     ID_BYTES_MAX, NoteFields, NoteLoan, RequestNote, Stage, StageTimes, TeamCache, TextField, Texts,

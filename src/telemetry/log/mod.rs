@@ -20,6 +20,7 @@ use std::panic::PanicHookInfo;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+pub use mask::secrets;
 pub use queue::Logger;
 
 /// How much a message matters.
