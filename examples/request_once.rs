@@ -21,6 +21,10 @@ use feature_flags::snapshot::{BoxFuture, TieredSettings};
 use feature_flags::store::embedded::{EmbeddedCookieless, EmbeddedStore};
 use feature_flags::telemetry::log::{Level, LogSettings, install_to};
 
+/// The server's own: what the system's costs depends on what was allocated long before.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Different persons.
 const BODIES: usize = 2_000;
 

@@ -140,7 +140,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         folder: "server",
-        own: &["config", "http"],
+        own: &["telemetry", "config", "http"],
         banned: NO_DATABASE,
     },
     Rule {
