@@ -177,25 +177,35 @@ impl ReadinessGate {
         self.draining.store(true, Ordering::Relaxed);
     }
 
-    /// The state now; each store has `limit` to answer.
+    /// The state at the moment of asking; each store has `limit` to answer.
     pub async fn ask(&self, limit: Duration) -> Readiness {
-        if self.stores_decide && !self.draining.load(Ordering::Relaxed) {
+        if self.is_draining() {
+            return Readiness::Draining;
+        }
+        if self.stores_decide {
             self.judge(&self.stores.check(limit).await)
         } else {
-            self.judge(&[])
+            Readiness::Ready
         }
     }
 
-    /// The state now, and what every store says, whether or not that decides.
+    /// The same, and what every store says, whether or not that decides.
     pub async fn ask_all(&self, limit: Duration) -> (Readiness, Vec<CheckReport>) {
+        let draining = self.is_draining();
         let reports = self.stores.check(limit).await;
-        (self.judge(&reports), reports)
+        let readiness = if draining {
+            Readiness::Draining
+        } else {
+            self.judge(&reports)
+        };
+        (readiness, reports)
+    }
+
+    fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
     }
 
     fn judge(&self, reports: &[CheckReport]) -> Readiness {
-        if self.draining.load(Ordering::Relaxed) {
-            return Readiness::Draining;
-        }
         let failed = reports.iter().find_map(|report| report.problem.as_ref());
         match failed {
             Some(problem) if self.stores_decide => Readiness::StoreUnavailable(problem.summary.clone()),
