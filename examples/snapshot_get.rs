@@ -42,6 +42,7 @@ impl ProjectSource for Teams {
             validity: Validity {
                 epochs: self.clock.epochs(),
                 recheck_after: Some(Duration::from_secs(300)),
+                ..Validity::default()
             },
         };
         Box::pin(std::future::ready(Ok(Loaded::Project(Box::new(project)))))

@@ -171,6 +171,54 @@ pub struct EvaluationReport {
     pub billable: bool,
     /// The request's own properties say something else than [`RequestScope::location`].
     pub location_differs: bool,
+    /// How that went.
+    pub gathering: Gathering,
+}
+
+/// What was asked of the store of persons, for logs and metrics.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Gathering {
+    /// How long person, groups and static cohorts took, which one round trip answers; `None`: not asked for.
+    pub facts: Option<Duration>,
+    /// They could not be had.
+    pub facts_failed: bool,
+    /// The person was asked for.
+    pub person: bool,
+    /// Groups that were asked for.
+    pub groups: u32,
+    /// Static cohorts whose membership was asked for.
+    pub static_cohorts: u32,
+    /// How long continuity rows took; `None`: not asked for.
+    pub continuity: Option<Duration>,
+    /// What became of them.
+    pub overrides: OverrideStatus,
+}
+
+/// What became of a request's hash key overrides.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum OverrideStatus {
+    /// They could not change the answer.
+    #[default]
+    NotAsked,
+    /// There are some.
+    Found,
+    /// There are none.
+    Empty,
+    /// They could not be had.
+    Failed,
+}
+
+impl OverrideStatus {
+    /// Name in logs; `None` when nothing was asked.
+    #[must_use]
+    pub fn name(self) -> Option<&'static str> {
+        match self {
+            Self::NotAsked => None,
+            Self::Found => Some("found"),
+            Self::Empty => Some("empty"),
+            Self::Failed => Some("error"),
+        }
+    }
 }
 
 /// Evaluates a request that needs nothing stored and no turn on the pool, which is most of them: without an
@@ -231,10 +279,10 @@ pub fn evaluate_now(
         let summary = project.evaluate(selection, &context, Parallelism::NONE, evaluation);
         EvaluationReport {
             errors: summary.errors,
-            parallel_stages: 0,
             plan,
             billable: selection.is_billable(),
             location_differs,
+            ..EvaluationReport::default()
         }
     });
     *slots = filled.recycle();
@@ -303,6 +351,7 @@ pub async fn evaluate(
 
     let wanted = project.plan(selection, &filled, &keys, settings.continuity_lookups);
     let mut deadline = PersonsDeadline::new(settings.persons_deadline);
+    let mut gathering = Gathering::default();
     let mut facts_failure = None;
     let mut continuity_failed = false;
     let mut overrides: Vec<Option<&str>> = Vec::new();
@@ -322,8 +371,16 @@ pub async fn evaluate(
             pause: &JitteredPause,
             budget: &settings.retry_budget,
         };
-        match deadline.bound(gather_continuity(source, query, retries)).await {
+        let began = std::time::Instant::now();
+        let answer = deadline.bound(gather_continuity(source, query, retries)).await;
+        gathering.continuity = Some(began.elapsed());
+        match answer {
             Ok(found) => {
+                gathering.overrides = if found.is_empty() {
+                    OverrideStatus::Empty
+                } else {
+                    OverrideStatus::Found
+                };
                 rows = found;
                 overrides.resize(project.flags().len(), None);
                 for (key, hash_key) in &rows {
@@ -332,16 +389,25 @@ pub async fn evaluate(
                     }
                 }
             }
-            Err(_) => continuity_failed = true,
+            Err(_) => {
+                gathering.overrides = OverrideStatus::Failed;
+                continuity_failed = true;
+            }
         }
     }
     static_member.reset(0);
     if wanted.facts {
         project.plan_facts(selection, &filled, &keys, plan);
-        match deadline
+        let began = std::time::Instant::now();
+        let answer = deadline
             .bound(gather(project, team_id, distinct_id, &keys, plan, source))
-            .await
-        {
+            .await;
+        gathering.facts = Some(began.elapsed());
+        gathering.facts_failed = answer.is_err();
+        gathering.person = !distinct_id.is_empty();
+        gathering.groups = plan.groups.len() as u32;
+        gathering.static_cohorts = plan.static_cohorts.iter().count() as u32;
+        match answer {
             Ok(found) => {
                 gathered = found;
                 gathered_nodes = gathered.nodes();
@@ -399,6 +465,7 @@ pub async fn evaluate(
         plan: wanted,
         billable: selection.is_billable(),
         location_differs,
+        gathering,
     })
 }
 

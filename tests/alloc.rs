@@ -1,6 +1,6 @@
 //! Allocations of warm requests, counted: none inside decode, plan, evaluate and encode.
 //!
-//! One test function: the counter is the process's, and a second test would be counted too.
+//! A thread counts its own: what the writer of the log takes is not the worker's.
 
 #[path = "../benches/support/workload.rs"]
 #[allow(dead_code, reason = "shared with benches and examples")]
@@ -10,8 +10,8 @@ mod workload;
 mod mmdb;
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use feature_flags::config::Config;
 use feature_flags::context::geo::GeoLookup;
@@ -21,6 +21,7 @@ use feature_flags::http::{AppState, DefinitionsStores, Stores, handle};
 use feature_flags::snapshot::{BoxFuture, ProjectSnapshot};
 use feature_flags::store::embedded::{EmbeddedCookieless, EmbeddedStore};
 use feature_flags::store::geoip::GeoDatabase;
+use feature_flags::telemetry::log::{Level, LogSettings, install_to, logger};
 use feature_flags::wire::query::Compression;
 use feature_flags::wire::response::Shape;
 use feature_flags::wire::scratch::DecodeScratch;
@@ -30,12 +31,19 @@ use serde_json::{Value, json};
 /// Counts calls that take memory.
 struct Counting;
 
-static TAKEN: AtomicU64 = AtomicU64::new(0);
+thread_local! {
+    // Made at compile time and without a destructor, so that reaching it takes no memory itself.
+    static TAKEN: Cell<u64> = const { Cell::new(0) };
+}
+
+fn count() {
+    TAKEN.set(TAKEN.get() + 1);
+}
 
 // SAFETY: every call is handed to the system allocator unchanged; counting touches no memory of the caller.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        TAKEN.fetch_add(1, Ordering::Relaxed);
+        count();
         // SAFETY: the caller's obligations are passed on.
         unsafe { System.alloc(layout) }
     }
@@ -46,7 +54,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        TAKEN.fetch_add(1, Ordering::Relaxed);
+        count();
         // SAFETY: as for `dealloc`.
         unsafe { System.realloc(pointer, layout, size) }
     }
@@ -56,9 +64,9 @@ unsafe impl GlobalAlloc for Counting {
 static ALLOCATOR: Counting = Counting;
 
 fn allocations(work: impl FnOnce()) -> u64 {
-    let before = TAKEN.load(Ordering::Relaxed);
+    let before = TAKEN.get();
     work();
-    TAKEN.load(Ordering::Relaxed) - before
+    TAKEN.get() - before
 }
 
 /// Allocations of each stage over all bodies, after a first pass that warms every buffer.
@@ -219,14 +227,31 @@ fn a_warm_worker_allocates_nothing_between_decode_and_encode() {
         "every operator"
     );
     locations();
-    whole_requests(&[]);
     // A known key costs no allocation.
-    whole_requests(&[
+    const LIMITED: [(&str, &str); 4] = [
         ("FLAGS_IP_RATE_LIMIT_ENABLED", "true"),
         ("FLAGS_IP_RATE_LIMIT_LOG_ONLY", "false"),
         ("FLAGS_RATE_LIMIT_ENABLED", "true"),
         ("FLAGS_RATE_LIMIT_LOG_ONLY", "false"),
-    ]);
+    ];
+    let unwatched = [whole_requests(&[]), whole_requests(&LIMITED)];
+    install_to(
+        LogSettings {
+            level: Some(Level::Info),
+            pretty: false,
+            sample_rate: 1.0,
+            queue_max: 4096,
+            read_agent: |_| (None, None),
+        },
+        Box::new(std::io::sink()),
+    );
+    let with_metrics = [&LIMITED[..], &[("ENABLE_METRICS", "true")]].concat();
+    let watched = [
+        whole_requests(&[("ENABLE_METRICS", "true")]),
+        whole_requests(&with_metrics),
+    ];
+    assert_eq!(watched, unwatched, "metrics and log take no memory on the way");
+    assert!(flush_log(), "every line was written");
     // The counter works: an allocation is seen.
     assert_eq!(allocations(|| drop(std::hint::black_box(Box::new(7)))), 1);
 }
@@ -283,8 +308,12 @@ fn locations() {
     assert_eq!(on([8, 8, 8, 8]), (None, 0));
 }
 
+fn flush_log() -> bool {
+    logger().is_some_and(|logger| logger.flush(std::time::Duration::from_secs(20)) && logger.dropped() == 0)
+}
+
 /// Allocations of whole requests through the HTTP handler, hyper's own parsing and writing apart.
-fn whole_requests(variables: &[(&'static str, &'static str)]) {
+fn whole_requests(variables: &[(&'static str, &'static str)]) -> Vec<u64> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -339,6 +368,7 @@ fn whole_requests(variables: &[(&'static str, &'static str)]) {
             "{path} {origin}: {counts:?}"
         );
     }
+    plain
 }
 
 /// Of each of a hundred warm requests.
@@ -357,9 +387,9 @@ fn whole_request_counts(
             .header("user-agent", "posthog-python/7.91.1")
             .body(http_body_util::Full::new(bytes::Bytes::from(body)))
             .expect("a request");
-        let before = TAKEN.load(Ordering::Relaxed);
+        let before = TAKEN.get();
         let answer = runtime.block_on(handle(state, std::net::Ipv4Addr::LOCALHOST.into(), request));
-        counts.push(TAKEN.load(Ordering::Relaxed) - before);
+        counts.push(TAKEN.get() - before);
         assert_eq!(answer.status(), 200);
     }
     counts.split_off(100)

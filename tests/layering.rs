@@ -105,7 +105,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         folder: "telemetry",
-        own: &["snapshot"],
+        own: &["config", "engine", "evaluation", "snapshot", "wire"],
         banned: PORTS_ONLY,
     },
     Rule {
@@ -140,7 +140,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         folder: "server",
-        own: &["config", "http"],
+        own: &["telemetry", "config", "http"],
         banned: NO_DATABASE,
     },
     Rule {

@@ -51,7 +51,9 @@ class Server:
         self.log = Path(self.folder.name) / "stderr"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                command, stdout=subprocess.PIPE, stderr=log, env={**os.environ, **self.env}
+                command, stdout=subprocess.PIPE, stderr=log,
+                # Lines of requests are measured apart, by whoever sets the level.
+                env={**os.environ, "LOG_LEVEL": "warn", **self.env},
             )
         try:
             self.url = self._wait_for_url()

@@ -8,10 +8,11 @@ use feature_flags::context::geo::GeoSource;
 use feature_flags::http::{AppState, DefinitionsStores, Stores};
 use feature_flags::hypercache::build::ConfigOptions;
 use feature_flags::snapshot::BoxFuture;
-use feature_flags::store::connected::{Connected, ConnectedSettings, RedisServers, check_pools};
-use feature_flags::store::postgres::{PoolSettings, PoolsSettings, PostgresUrl};
+use feature_flags::store::connected::{Connected, ConnectedSettings, PoolReport, RedisServers, ask_pools};
+use feature_flags::store::postgres::{PoolSettings, Pools, PoolsSettings, PostgresUrl};
 use feature_flags::store::redis::EndpointSettings;
 use feature_flags::store::s3::S3Settings;
+use feature_flags::telemetry::{CheckProblem, CheckReport, StoreCheck, log};
 
 use super::settings::tiered_settings;
 use super::{Failure, service};
@@ -29,18 +30,13 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 pub fn open(config: &Config) -> Result<Connected, Failure> {
     let connected = Connected::open(settings(config)?).map_err(|error| Failure::new(error.to_string()))?;
     for warning in connected.warnings() {
-        eprintln!("warning: {warning}");
+        log::warn(warning);
     }
     Ok(connected)
 }
 
 /// State of a process that serves from these stores, following changes of their entries.
 pub fn app_state(config: &Config, connected: &Connected, geo: Option<Arc<dyn GeoSource>>) -> Arc<AppState> {
-    let pools = connected.pools().clone();
-    let check = move || -> BoxFuture<'static, Result<(), String>> {
-        let pools = pools.clone();
-        Box::pin(async move { check_pools(&pools).await })
-    };
     let stores = Stores {
         projects: connected.projects(),
         definitions: DefinitionsStores {
@@ -52,12 +48,36 @@ pub fn app_state(config: &Config, connected: &Connected, geo: Option<Arc<dyn Geo
         cookieless: connected.cookieless(),
         geo,
         retries: connected.retries(),
-        check: Box::new(check),
+        check: Box::new(PoolsCheck(connected.pools().clone())),
     };
     let state = Arc::new(AppState::new(config, stores));
     tokio::spawn(state.follow_changes(RETRY_AFTER));
     service::clean_limits(config, &state);
     state
+}
+
+/// What the readiness probe asks.
+struct PoolsCheck(Pools);
+
+impl StoreCheck for PoolsCheck {
+    fn check(&self, limit: Duration) -> BoxFuture<'_, Vec<CheckReport>> {
+        Box::pin(async move {
+            let reports = ask_pools(&self.0, limit).await.into_iter();
+            let report = |PoolReport { pool, problem, took }: PoolReport| CheckReport {
+                name: pool,
+                problem: problem.map(|problem| CheckProblem {
+                    summary: if problem.connected {
+                        format!("{pool} connection test failed")
+                    } else {
+                        format!("{pool} pool unavailable")
+                    },
+                    detail: problem.detail,
+                }),
+                took,
+            };
+            reports.map(report).collect()
+        })
+    }
 }
 
 /// Where the stores are, and their bounds.

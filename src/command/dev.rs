@@ -7,9 +7,10 @@ use std::process::ExitCode;
 use feature_flags::config::Config;
 use feature_flags::server::{Server, runtime};
 use feature_flags::store::embedded::{ProjectName as Project, SAMPLE_PROJECT};
+use feature_flags::telemetry::metrics;
 
 use super::embedded::Embedded;
-use super::{Failure, geoip, import, service, start};
+use super::{Failure, geoip, import, log, service, start};
 use crate::cli::Dev;
 
 /// Projects that are announced by name; a store may hold thousands.
@@ -21,6 +22,11 @@ pub fn run(arguments: &Dev) -> Result<ExitCode, Failure> {
     if let Some(address) = arguments.address {
         config.server.address = address;
     }
+    if config.telemetry.enable_metrics {
+        // Before anything that keeps handles is built.
+        metrics::install();
+    }
+    log::install(&config, true);
     let runtime = runtime::build(config.server.worker_threads)
         .map_err(|error| Failure::context("cannot start threads", error))?;
     let result = runtime.block_on(serve(arguments, &config));

@@ -11,6 +11,7 @@ use feature_flags::hypercache::build::ConfigOptions;
 use feature_flags::quota::Tasks;
 use feature_flags::snapshot::BoxFuture;
 use feature_flags::store::embedded::{EmbeddedCookieless, EmbeddedStore, ImportError, ProjectName};
+use feature_flags::telemetry::log;
 
 use super::settings::tiered_settings;
 use super::{Failure, quota, service};
@@ -38,7 +39,7 @@ impl Embedded {
         match self.store.import(document) {
             Ok(report) => {
                 for warning in &report.warnings {
-                    eprintln!("warning: {warning}");
+                    log::warn(warning);
                 }
                 Ok(())
             }

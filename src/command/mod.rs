@@ -8,6 +8,7 @@ mod embedded;
 mod geoip;
 mod healthcheck;
 mod import;
+mod log;
 mod monitors;
 mod quota;
 mod serve;
@@ -64,6 +65,7 @@ pub fn run(command: Command) -> ExitCode {
             Ok(ExitCode::SUCCESS)
         }
     };
+    log::flush();
     result.unwrap_or_else(|Failure(message)| {
         eprintln!("feature-flags: {message}");
         ExitCode::FAILURE

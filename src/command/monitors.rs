@@ -1,6 +1,6 @@
-//! Tasks that watch the stores while the service runs, and say on standard error when something changes.
+//! Tasks that watch the stores while the service runs, and say in the log when something changes.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +8,8 @@ use feature_flags::config::{Config, Setting};
 use feature_flags::resilience::BreakerState;
 use feature_flags::store::connected::Connected;
 use feature_flags::store::redis::{Client, EndpointState};
+use feature_flags::telemetry::log;
+use metrics::gauge;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::check::{self, Finding, Level};
@@ -31,13 +33,15 @@ pub fn report_later(config: &Config, settings: Vec<Setting>) {
 /// Prints what was found about a dependency.
 fn say(finding: &Finding) {
     if finding.level < Level::Problem {
-        eprintln!("warning: {}", finding.line());
+        log::warn(finding.line());
     } else {
         let Finding {
             subject, said, from, ..
         } = finding;
         let advice = finding.advice.as_deref().unwrap_or_default();
-        eprintln!("warning: {subject} cannot be used, it will be retried: {said} ({from}); {advice}");
+        log::warn(format_args!(
+            "{subject} cannot be used, it will be retried: {said} ({from}); {advice}"
+        ));
     }
 }
 
@@ -65,13 +69,13 @@ fn watch_client(client: &Arc<Client>) {
                 match now {
                     EndpointState::Failed(error) => {
                         if away == Some(false) {
-                            eprintln!("warning: {name}: connection lost: {error}");
+                            log::warn(format_args!("{name}: connection lost: {error}"));
                         }
                         away = Some(true);
                     }
                     EndpointState::Connected => {
                         if away == Some(true) {
-                            eprintln!("info: {name}: connected");
+                            log::info(format_args!("{name}: connected"));
                         }
                         away = Some(false);
                     }
@@ -89,14 +93,26 @@ fn watch_breakers(connected: &Arc<Connected>) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     tokio::spawn(async move {
         let mut away = HashSet::new();
+        let open: HashMap<_, _> = connected
+            .breakers()
+            .into_iter()
+            .map(|(name, _)| (name, gauge!("feature_flags_breaker_open", "source" => name)))
+            .collect();
         loop {
             ticks.tick().await;
             for (name, state) in connected.breakers() {
+                if let Some(gauge) = open.get(name) {
+                    gauge.set(if state == BreakerState::Closed { 0.0 } else { 1.0 });
+                }
                 match state {
                     BreakerState::Open if away.insert(name) => {
-                        eprintln!("warning: {name}: failed repeatedly, it is asked only now and then");
+                        log::warn(format_args!(
+                            "{name}: failed repeatedly, it is asked only now and then"
+                        ));
                     }
-                    BreakerState::Closed if away.remove(name) => eprintln!("info: {name}: answers again"),
+                    BreakerState::Closed if away.remove(name) => {
+                        log::info(format_args!("{name}: answers again"))
+                    }
                     _ => {}
                 }
             }
@@ -104,7 +120,7 @@ fn watch_breakers(connected: &Arc<Connected>) {
     });
 }
 
-/// Warns while a pool is nearly used up (`DB_POOL_WARN_UTILIZATION`).
+/// Keeps the gauges of the pools, and warns while one is nearly used up (`DB_POOL_WARN_UTILIZATION`).
 fn watch_pools(config: &Config, connected: &Connected) {
     let pools = connected.pools().clone();
     let limit = config.database.warn_utilization;
@@ -114,13 +130,14 @@ fn watch_pools(config: &Config, connected: &Connected) {
         loop {
             ticks.tick().await;
             for pool in pools.distinct() {
+                pool.publish_gauges();
                 let stats = pool.stats();
                 if f64::from(stats.active) >= limit * f64::from(stats.max) {
                     let (name, active, max) = (pool.name(), stats.active, stats.max);
-                    eprintln!(
-                        "warning: pool {name}: {active} of {max} connections in use, {} waiting",
+                    log::warn(format_args!(
+                        "pool {name}: {active} of {max} connections in use, {} waiting",
                         stats.waiting
-                    );
+                    ));
                 }
             }
         }
@@ -139,8 +156,8 @@ fn watch_caches(config: &Config, connected: &Connected) {
         loop {
             ticks.tick().await;
             let (cohorts, types) = (source.inputs().cohort_stats(), source.inputs().group_type_stats());
-            eprintln!(
-                "debug: cohort cache: {} teams, {} bytes, {} hits, {} misses; group types: {} teams, {} hits, {} misses",
+            log::debug(format_args!(
+                "cohort cache: {} teams, {} bytes, {} hits, {} misses; group types: {} teams, {} hits, {} misses",
                 cohorts.entries,
                 cohorts.weight,
                 cohorts.hits,
@@ -148,7 +165,7 @@ fn watch_caches(config: &Config, connected: &Connected) {
                 types.entries,
                 types.hits,
                 types.misses
-            );
+            ));
         }
     });
 }

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use feature_flags::config::{Config, Setting};
 use feature_flags::server::{Server, runtime};
+use feature_flags::telemetry::metrics;
 
-use super::{Failure, check, connected, geoip, monitors, quota, service, start};
+use super::{Failure, check, connected, geoip, log, monitors, quota, service, start};
 
 /// Serves until told to stop.
 ///
@@ -15,9 +16,11 @@ use super::{Failure, check, connected, geoip, monitors, quota, service, start};
 /// dependency is away.
 pub fn run() -> Result<ExitCode, Failure> {
     let (config, settings) = start::read()?;
-    for warning in start::warnings(&config) {
-        eprintln!("warning: {warning}");
+    if config.telemetry.enable_metrics {
+        // Before anything that keeps handles is built.
+        metrics::install();
     }
+    log::install(&config, false);
     let runtime = runtime::build(config.server.worker_threads)
         .map_err(|error| Failure::context("cannot start threads", error))?;
     let result = runtime.block_on(serve(&config, settings));

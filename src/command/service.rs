@@ -8,6 +8,7 @@ use feature_flags::config::Config;
 use feature_flags::http::AppState;
 use feature_flags::quota::Tasks;
 use feature_flags::server::{Drained, Server, Signals};
+use feature_flags::telemetry::log;
 use tokio::sync::oneshot;
 
 use super::Failure;
@@ -42,13 +43,13 @@ pub async fn serve(server: Server, app: Arc<AppState>, quota: Tasks, mut signals
             quota.finish().await;
             return ExitCode::SUCCESS;
         }
-        () = signals.next() => eprintln!("ending once requests in flight are answered"),
+        () = signals.next() => log::info("ending once requests in flight are answered"),
     }
     let _ = stop.send(());
     tokio::select! {
         drained = &mut serving => {
             if let Drained::Cut(connections) = drained {
-                eprintln!("closed {connections} connections that were still open at the deadline");
+                log::warn(format_args!("closed {connections} connections that were still open at the deadline"));
             }
         }
         () = signals.next() => return ExitCode::from(ENDED_BY_SIGNAL),

@@ -24,7 +24,7 @@ pub use reader::{Environment, Source};
 pub use secret::Secret;
 pub use settings::{
     ConcurrencySettings, ContinuitySettings, CookielessSettings, DatabaseSettings, DefinitionsSettings,
-    EvaluationSettings, ObjectStorageSettings, QuotaSettings, RateLimitSettings, RedisSettings,
+    EvaluationSettings, LogLevel, ObjectStorageSettings, QuotaSettings, RateLimitSettings, RedisSettings,
     RemoteConfigSettings, ServerSettings, ServiceMode, SnapshotSettings, TelemetrySettings,
 };
 pub use stray::stray_variables;
@@ -155,12 +155,6 @@ impl Config {
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
-        if self.telemetry.enable_metrics {
-            warnings.push(
-                "ENABLE_METRICS=true: the metrics exporter is not built into this version, /metrics answers 404"
-                    .to_owned(),
-            );
-        }
         for (variable, ignored) in [
             (
                 "FLAG_DEFINITIONS_RATE_LIMITS",

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::{Secret, ServiceMode};
+use super::{LogLevel, Secret, ServiceMode};
 
 /// The accepted form, as it completes the sentence "expected ...".
 pub type Expected = Cow<'static, str>;
@@ -176,6 +176,21 @@ fn url(value: &str, schemes: &[&str], expected: &'static str) -> Result<Secret, 
         Ok(Secret::new(value))
     } else {
         Err(expected.into())
+    }
+}
+
+/// The least that is logged; `warning` is accepted, too.
+///
+/// # Errors
+/// On an unknown word.
+pub fn log_level(value: &str) -> Result<LogLevel, Expected> {
+    match value.trim().to_ascii_lowercase().as_str() {
+        "off" => Ok(LogLevel::Off),
+        "error" => Ok(LogLevel::Error),
+        "warn" | "warning" => Ok(LogLevel::Warn),
+        "info" => Ok(LogLevel::Info),
+        "debug" => Ok(LogLevel::Debug),
+        _ => Err("error, warn, info, debug or off".into()),
     }
 }
 

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::parse::{
-    between, boolean, milliseconds, optional_milliseconds, optional_path, optional_postgres_url,
+    between, boolean, log_level, milliseconds, optional_milliseconds, optional_path, optional_postgres_url,
     optional_redis_url, optional_seconds, optional_text, positive, postgres_url, redis_url, seconds,
     service_mode, socket_address, text,
 };
@@ -24,6 +24,21 @@ pub enum ServiceMode {
     Flags,
     /// `/flags/definitions`, its alias and the probes.
     Definitions,
+}
+
+/// The least that is logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogLevel {
+    /// Nothing.
+    Off,
+    /// Defects.
+    Error,
+    /// And what is not as it should be.
+    Warn,
+    /// And requests.
+    Info,
+    /// And what only developers want to know.
+    Debug,
 }
 
 /// A credential has a `_FILE` form and is never shown; the type of its field says that it is one.
@@ -392,8 +407,14 @@ settings! {
     TelemetrySettings {
         debug: bool = "DEBUG", "false", boolean,
             "human-readable log instead of JSON";
+        log_level: LogLevel = "LOG_LEVEL", "info", log_level,
+            "least level that is logged: error, warn, info, debug, or off; requests are info, and DEBUG means debug";
+        log_sample_rate: f64 = "LOG_SAMPLE_RATE", "1", between(0.0, 1.0),
+            "share of the successful requests that are logged; failed ones always are";
+        log_queue_max: usize = "LOG_QUEUE_RECORDS", "4096", between(64, 1_000_000),
+            "log lines that may wait to be written, 1.5 KB each; more are dropped and counted";
         enable_metrics: bool = "ENABLE_METRICS", "false", boolean,
-            "serve /metrics; the exporter is not built into this version";
+            "record metrics and serve them at /metrics";
         tracked_teams: TeamSet = "TEAM_IDS_TO_TRACK", "all", TeamSet::parse,
             "teams that metrics name: all, none, or ids and ranges such as 1,5,10:20";
         health_interval: Duration = "HEALTH_CHECK_INTERVAL_SECS", "30", seconds(1, 3600),

@@ -122,15 +122,10 @@ fn zero_means_no_limit_only_where_it_is_said() {
 #[test]
 fn what_an_operator_should_know_is_a_warning() {
     assert!(read(&[]).unwrap().warnings().is_empty());
-    let config = read(&[
-        ("ENABLE_METRICS", "true"),
-        ("FLAG_DEFINITIONS_RATE_LIMITS", r#"{"7": "x"}"#),
-    ])
-    .unwrap();
+    let config = read(&[("FLAG_DEFINITIONS_RATE_LIMITS", r#"{"7": "x"}"#)]).unwrap();
     let warnings = config.warnings();
-    assert_eq!(warnings.len(), 2);
-    assert!(warnings[0].starts_with("ENABLE_METRICS=true"));
-    assert!(warnings[1].contains("\"7\""));
+    assert_eq!(warnings.len(), 1);
+    assert!(warnings[0].contains("\"7\""));
 }
 
 #[test]

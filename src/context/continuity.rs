@@ -1,7 +1,10 @@
 //! Experience continuity: which hash keys a person was first seen with (`evaluation.md` 7.3 to 7.6).
 
 use std::hash::{BuildHasher, RandomState};
+use std::sync::LazyLock;
 use std::time::Duration;
+
+use metrics::{Counter, counter};
 
 use super::port::{ContinuityReadFrom, GatherError, PersonSource};
 use crate::resilience::RetryBudget;
@@ -21,6 +24,14 @@ const WRITE: Schedule = Schedule {
     retries: 2,
     base_ms: 100,
 };
+
+/// Resolved by the first write, long after start.
+static WRITES: LazyLock<Counter> = LazyLock::new(|| counter!("flags_flag_hash_key_writes_total"));
+
+/// Label `operation` of `flags_hash_key_retries_total` (`storage.md` 5.9).
+const CHECK: &str = "should_write_hash_key_override";
+const SET: &str = "set_hash_key_overrides";
+const GET: &str = "get_hash_key_overrides";
 
 /// Whose overrides a request asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,11 +104,11 @@ pub async fn gather_continuity(
     let mut from = ContinuityReadFrom::Reader;
     if query.writes_allowed {
         let check = || source.continuity_write_needed(query.team_id, &targets, query.flag_keys);
-        if retry(WRITE, retries, check).await? {
-            retry(WRITE, retries, || {
-                source.write_continuity(query.team_id, &targets, query.flag_keys, anon_distinct_id)
-            })
-            .await?;
+        if retry(WRITE, CHECK, retries, check).await? {
+            let write =
+                || source.write_continuity(query.team_id, &targets, query.flag_keys, anon_distinct_id);
+            retry(WRITE, SET, retries, write).await?;
+            WRITES.increment(1);
             // A replica may not have the rows yet, also when the write found nothing left to insert.
             from = ContinuityReadFrom::Writer;
         }
@@ -112,7 +123,10 @@ async fn read(
     from: ContinuityReadFrom,
     retries: Retries<'_>,
 ) -> Result<Vec<(String, String)>, GatherError> {
-    retry(READ, retries, || source.read_continuity(team_id, targets, from)).await
+    retry(READ, GET, retries, || {
+        source.read_continuity(team_id, targets, from)
+    })
+    .await
 }
 
 /// How often, and how long before each.
@@ -130,7 +144,12 @@ impl Schedule {
 }
 
 /// Retries what may pass (`storage.md` 5.5), as long as the budget lasts.
-async fn retry<'a, T, F>(schedule: Schedule, retries: Retries<'_>, mut attempt: F) -> Result<T, GatherError>
+async fn retry<'a, T, F>(
+    schedule: Schedule,
+    operation: &'static str,
+    retries: Retries<'_>,
+    mut attempt: F,
+) -> Result<T, GatherError>
 where
     F: FnMut() -> BoxFuture<'a, Result<T, GatherError>>,
 {
@@ -138,6 +157,8 @@ where
     for retry in 1..=schedule.retries {
         match attempt().await {
             Err(error) if error.is_retryable() && retries.budget.spend() => {
+                // Rare, and followed by a pause: worth no handle of its own.
+                counter!("flags_hash_key_retries_total", "operation" => operation).increment(1);
                 retries.pause.pause(schedule.ceiling(retry)).await;
             }
             settled => return settled,

@@ -231,6 +231,20 @@ impl Flag {
     }
 }
 
+impl Flag {
+    /// Whether the flag keeps what a person was first shown.
+    #[must_use]
+    pub fn has_continuity(&self) -> bool {
+        self.continuity
+    }
+
+    /// Whether the flag is bucketed by device.
+    #[must_use]
+    pub fn is_bucketed_by_device(&self) -> bool {
+        self.device_bucketing
+    }
+}
+
 impl CompiledProject {
     /// The flags in evaluation order.
     #[must_use]

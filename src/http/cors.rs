@@ -19,6 +19,8 @@ const EXPOSED: HeaderValue = HeaderValue::from_static("x-posthog-rate-limit-warn
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
+const METRICS: HeaderValue = HeaderValue::from_static(crate::telemetry::metrics::CONTENT_TYPE);
+
 /// Room for all headers that are added here, `date` and `content-length`: the map never grows.
 const HEADERS_MAX: usize = 8;
 
@@ -32,6 +34,7 @@ pub(super) fn respond(reply: Reply, origin: Option<HeaderValue>) -> Response<Ful
         Content::None => {}
         Content::Json => drop(headers.insert(CONTENT_TYPE, JSON)),
         Content::Text => drop(headers.insert(CONTENT_TYPE, TEXT)),
+        Content::Metrics => drop(headers.insert(CONTENT_TYPE, METRICS)),
     }
     headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
     if let Some(allow) = reply.allow {

@@ -7,6 +7,7 @@ use hyper::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, ORIGIN, USER_
 use super::admission::Admission;
 use super::clock::milliseconds;
 use super::config_fields::config_part;
+use super::observe::identify;
 use super::request_id::RequestId;
 use super::scratch::{Loan, RequestScratch};
 use super::user_agent::UserAgent;
@@ -17,6 +18,7 @@ use crate::engine::Instant;
 use crate::evaluation::{EvaluationError, EvaluationReport, RequestScope, Scratch, evaluate, evaluate_now};
 use crate::quota::{RequestType, Resource};
 use crate::snapshot::{LoadError, LookupError, ProjectSnapshot};
+use crate::telemetry::{RequestNote, Stage, TeamCache};
 use crate::wire::request::FlagRequest;
 use crate::wire::response::{Answer, Envelope, Shape, encode};
 use crate::wire::{BodyFormat, Kludges, decode};
@@ -33,6 +35,8 @@ const ANSWER_BYTES_EXPECTED_MAX: usize = 256 * 1024;
 /// What an answer says besides the flags.
 #[derive(Debug, Clone, Copy)]
 struct Outcome {
+    /// When it was evaluated.
+    now: Instant,
     /// Some flag could not be evaluated as it should.
     errors: bool,
     /// The project is over its quota, and nothing was evaluated.
@@ -48,23 +52,31 @@ pub(super) fn answer_now(
     call: &FlagsCall<'_>,
     body: &[u8],
     admission: &mut Admission<'_>,
+    note: &mut RequestNote,
 ) -> Result<Option<Bytes>, HttpError> {
+    let sampled = note.sampled;
+    note.stages.begin(sampled);
     let mut loan = Loan::take();
     let RequestScratch {
         decode: memory,
         evaluation,
         answer_bytes,
     } = &mut *loan;
-    let decoded = decode(memory, body, body_format(call), &mut Kludges::default())
+    let decoded = decode(memory, body, body_format(call), &mut note.kludges)
         .map_err(|error| admission.undecodable(call, error))?;
     let request = decoded.request();
+    identify(note, &request, call.query);
+    note.stages.end(Stage::Decode);
     let token = token(request.token, call, admission)?;
     let Some(snapshot) = state.snapshots.get(token) else {
         return Ok(None);
     };
+    state.observers.found_team(note, &snapshot, TeamCache::Held);
+    note.stages.end(Stage::Snapshot);
     let now = state.clock.now();
     evaluation.clear();
     let mut outcome = Outcome {
+        now,
         errors: false,
         quota_limited: is_limited(state, &request, token)?,
     };
@@ -80,8 +92,13 @@ pub(super) fn answer_now(
         count(state, &snapshot, &agent, &report, now);
         count_difference(state, &report);
         outcome.errors = report.errors;
+        state
+            .observers
+            .evaluated(note, &request, &snapshot, &report, evaluation.results());
     }
-    let answer = write(state, &snapshot, call, now, outcome, evaluation, answer_bytes);
+    note.stages.end(Stage::Evaluate);
+    let answer = write(state, &snapshot, call, outcome, evaluation, answer_bytes, note);
+    note.stages.end(Stage::Encode);
     Ok(Some(answer))
 }
 
@@ -92,22 +109,33 @@ pub(super) async fn answer_later(
     call: &FlagsCall<'_>,
     body: &[u8],
     admission: &mut Admission<'_>,
+    note: &mut RequestNote,
 ) -> Result<Bytes, HttpError> {
+    let sampled = note.sampled;
+    note.stages.begin(sampled);
     let mut loan = Loan::take();
     let RequestScratch {
         decode: memory,
         evaluation,
         answer_bytes,
     } = &mut *loan;
-    let decoded = decode(memory, body, body_format(call), &mut Kludges::default())
+    note.kludges = Kludges::default();
+    let decoded = decode(memory, body, body_format(call), &mut note.kludges)
         .map_err(|error| admission.undecodable(call, error))?;
     let cookieless_id;
     let mut request = decoded.request();
+    identify(note, &request, call.query);
+    note.stages.end(Stage::Decode);
     let token = token(request.token, call, admission)?;
+    let from = note.team_cache.unwrap_or(TeamCache::Loaded);
     let snapshot = state.snapshots.get_or_load(token).await.map_err(lookup_error)?;
+    state.observers.found_team(note, &snapshot, from);
+    note.tier = Some(state.snapshots.tier_of(token).name());
+    note.stages.end(Stage::Snapshot);
     let now = state.clock.now();
     evaluation.clear();
     let mut outcome = Outcome {
+        now,
         errors: false,
         quota_limited: is_limited(state, &request, token)?,
     };
@@ -137,16 +165,17 @@ pub(super) async fn answer_later(
         count(state, &snapshot, &agent, &report, now);
         count_difference(state, &report);
         outcome.errors = report.errors;
+        state
+            .observers
+            .evaluated(note, &request, &snapshot, &report, evaluation.results());
     }
-    Ok(write(
-        state,
-        &snapshot,
-        call,
-        now,
-        outcome,
-        evaluation,
-        answer_bytes,
-    ))
+    note.stages.end(Stage::Evaluate);
+    let waited = [note.gathering.facts, note.gathering.continuity];
+    let waited = waited.into_iter().flatten().sum();
+    note.stages.shift(Stage::Evaluate, Stage::Gather, waited);
+    let answer = write(state, &snapshot, call, outcome, evaluation, answer_bytes, note);
+    note.stages.end(Stage::Encode);
+    Ok(answer)
 }
 
 fn body_format<'h>(call: &FlagsCall<'h>) -> BodyFormat<'h> {
@@ -266,15 +295,16 @@ fn write(
     state: &AppState,
     snapshot: &ProjectSnapshot,
     call: &FlagsCall<'_>,
-    now: Instant,
     outcome: Outcome,
     evaluation: &Scratch,
     answer_bytes: &mut usize,
+    note: &mut RequestNote,
 ) -> Bytes {
     let request_id = RequestId::of(call.headers);
+    note.request_id = Some(request_id.bytes());
     let envelope = Envelope {
         request_id: request_id.as_str(),
-        evaluated_at: milliseconds(now),
+        evaluated_at: milliseconds(outcome.now),
         errors: outcome.errors,
         quota_limited: outcome.quota_limited,
         minimal_flag_called_events: snapshot.team.minimal_flag_called_events,

@@ -10,8 +10,10 @@ mod clock;
 mod config_fields;
 mod cors;
 mod definitions;
+mod exposition;
 pub mod flags;
 mod minimal;
+pub mod observe;
 mod probes;
 pub mod request_id;
 mod respond;
@@ -32,6 +34,7 @@ pub use definitions::{Definitions, DefinitionsStores};
 pub use respond::{Content, HttpError, Reply};
 pub use route::handle;
 
+use self::observe::Observers;
 use crate::config::{Config, ServiceMode};
 use crate::context::PersonSource;
 use crate::context::cookieless::{Cookieless, CookielessStore};
@@ -42,6 +45,7 @@ use crate::limit::{ConcurrencyLimit, Limits};
 use crate::quota::Quota;
 use crate::resilience::RetryBudget;
 use crate::snapshot::{ProjectSource, SnapshotMap, SnapshotSettings};
+use crate::telemetry::metrics::Exporter;
 use crate::telemetry::{Heartbeat, ReadinessGate, StoreCheck};
 use crate::wire::query::FlagsQuery;
 
@@ -63,6 +67,10 @@ pub struct AppState {
     pub heartbeat: Heartbeat,
     /// Closed by the server when it drains, asked by `/_readiness`.
     pub readiness: ReadinessGate,
+    /// What `/metrics` shows; `None`: it is not served.
+    pub metrics: Option<Exporter>,
+    /// What counts and logs requests.
+    pub observers: Observers,
     /// Teams that this process holds.
     pub snapshots: Arc<SnapshotMap>,
     /// What SDKs evaluate with themselves, and who may have it.
@@ -104,7 +112,14 @@ impl AppState {
     /// otherwise.
     #[must_use]
     pub fn new(config: &Config, stores: Stores) -> Self {
+        // Before anything here resolves its handles.
+        let metrics = config
+            .telemetry
+            .enable_metrics
+            .then(crate::telemetry::metrics::install);
         Self {
+            metrics,
+            observers: Observers::new(&config.telemetry),
             service_mode: config.server.service_mode,
             request_timeout: config.concurrency.request_timeout,
             body_read_timeout: config.server.body_read_timeout,
@@ -112,7 +127,7 @@ impl AppState {
             limits: Arc::new(Limits::new(&config.rate_limit, &config.definitions)),
             trusted_proxy_hops: config.server.trusted_proxy_hops,
             heartbeat: Heartbeat::new(config.telemetry.health_interval),
-            readiness: ReadinessGate::new(config.server.readiness_checks_database.then_some(stores.check)),
+            readiness: ReadinessGate::new(stores.check, config.server.readiness_checks_database),
             snapshots: Arc::new(SnapshotMap::new(stores.projects, snapshot_settings(config))),
             definitions: Definitions::new(config, stores.definitions, snapshot_settings(config)),
             persons: stores.persons,

@@ -31,6 +31,12 @@ impl RequestId {
         Builder::from_random_bytes(random_bytes()).into_uuid().into()
     }
 
+    /// The 36 characters as bytes, all of them ASCII.
+    #[must_use]
+    pub fn bytes(self) -> [u8; 36] {
+        self.0
+    }
+
     /// The 36 characters.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -19,6 +19,8 @@ pub enum Content {
     Json,
     /// `text/plain; charset=utf-8`.
     Text,
+    /// The text form of metrics.
+    Metrics,
 }
 
 /// An answer before the headers that every answer has are added.

@@ -11,10 +11,12 @@ use hyper::{Method, Request, Response};
 use tokio::time::{Instant, timeout_at};
 
 use super::admission::Admission;
+use super::observe::Arrival;
 use super::probes::{self, Probe};
 use super::respond::{HttpError, Reply};
-use super::{AppState, FlagsCall, admission, body, cors, definitions, flags, minimal, unwind};
+use super::{AppState, FlagsCall, admission, body, cors, definitions, exposition, flags, minimal, unwind};
 use crate::config::ServiceMode;
+use crate::telemetry::{Ending, NoteLoan, PathLabel, RequestNote};
 use crate::wire::query::FlagsQuery;
 
 const FLAGS_ALLOW: &str = "GET, POST, OPTIONS, HEAD";
@@ -28,10 +30,20 @@ enum Route {
     Flags { decide: bool },
     Definitions,
     Probe(Probe),
+    Metrics,
     Unknown,
 }
 
 impl Route {
+    /// Whether the process has the route at all.
+    fn exists(self, state: &AppState) -> bool {
+        match self {
+            Self::Unknown => false,
+            Self::Metrics => state.metrics.is_some(),
+            Self::Flags { .. } | Self::Definitions | Self::Probe(_) => true,
+        }
+    }
+
     /// Exact and case-sensitive; one trailing slash is its own route, never a redirect (`http.md` 1).
     fn of(path: &str, mode: ServiceMode) -> Self {
         let route = match path {
@@ -45,7 +57,7 @@ impl Route {
             "/_readiness" => Self::Probe(Probe::Readiness),
             "/_liveness" => Self::Probe(Probe::Liveness),
             "/_startup" => Self::Probe(Probe::Startup),
-            // `/metrics` is served only when it is enabled, and no exporter is built in yet.
+            "/metrics" => Self::Metrics,
             _ => Self::Unknown,
         };
         match (route, mode) {
@@ -62,53 +74,108 @@ pub async fn handle<B>(state: &AppState, peer: IpAddr, request: Request<B>) -> R
 where
     B: Body<Data = Bytes> + Unpin,
 {
+    let started = Instant::now();
     let (parts, body) = request.into_parts();
     let origin = parts.headers.get(ORIGIN).cloned();
     let route = Route::of(parts.uri.path(), state.service_mode);
+    let arrival = Arrival {
+        path: PathLabel::of(parts.uri.path(), route.exists(state)),
+        method: &parts.method,
+        headers: &parts.headers,
+        peer,
+        trusted_proxy_hops: state.trusted_proxy_hops,
+        started: started.into_std(),
+    };
     if parts.method == Method::OPTIONS {
         let requested = parts.headers.get(ACCESS_CONTROL_REQUEST_HEADERS).cloned();
-        let allow = matches!(route, Route::Probe(_)).then_some(probes::ALLOW);
-        return cors::preflight(origin, requested, allow);
+        let is_read_only = match route {
+            Route::Probe(_) => true,
+            Route::Metrics => state.metrics.is_some(),
+            _ => false,
+        };
+        let allow = is_read_only.then_some(probes::ALLOW);
+        let response = cors::preflight(origin, requested, allow);
+        state.observers.end(&arrival, &ending(&response, None, started));
+        return response;
     }
+    let is_evaluation = matches!(route, Route::Flags { .. });
+    let mut note = is_evaluation.then(|| NoteLoan::take(state.observers.is_logging()));
     let mut warned = false;
     let mut etag = None;
     let answered = unwind::catch(async {
-        match route {
-            Route::Flags { decide } => flag_route(state, peer, decide, &parts, body, &mut warned).await,
+        match (route, &mut note) {
+            (Route::Flags { decide }, Some(note)) => {
+                let arrived = Arrived {
+                    peer,
+                    decide,
+                    started,
+                };
+                flag_route(state, &parts, body, arrived, note, &mut warned).await
+            }
             // Its state is not part of every request's.
-            Route::Definitions => Box::pin(definitions::answer(state, &parts, &mut etag)).await,
-            Route::Probe(probe) => Ok(probes::answer(state, probe, &parts.method).await),
-            Route::Unknown => Ok(Reply::not_found()),
+            (Route::Definitions, _) => Box::pin(definitions::answer(state, &parts, &mut etag)).await,
+            (Route::Probe(probe), _) => {
+                Ok(probes::answer(state, probe, &parts.method, parts.uri.query()).await)
+            }
+            (Route::Metrics, _) => Ok(exposition::answer(state, &parts.method).await),
+            (Route::Unknown | Route::Flags { .. }, _) => Ok(Reply::not_found()),
         }
     })
     .await;
-    let reply = answered
-        .unwrap_or(Err(HttpError::Internal))
-        .unwrap_or_else(HttpError::reply);
-    let mut response = cors::respond(reply, origin);
+    let answered = answered.unwrap_or(Err(HttpError::Internal));
+    let error_code = answered.as_ref().err().map(HttpError::code);
+    let mut response = cors::respond(answered.unwrap_or_else(HttpError::reply), origin);
     if warned {
         admission::warn(&mut response);
     }
     if let Some(etag) = etag {
         definitions::validate(&mut response, etag);
     }
+    let ending = ending(&response, error_code, started);
+    match &mut note {
+        Some(note) if parts.method == Method::POST => state.observers.end_flags(&arrival, note, &ending),
+        _ => state.observers.end(&arrival, &ending),
+    }
     response
+}
+
+fn ending<B>(response: &Response<B>, error_code: Option<&'static str>, started: Instant) -> Ending {
+    Ending {
+        status: response.status().as_u16(),
+        error_code,
+        took: started.elapsed(),
+    }
+}
+
+/// How a request reached its route.
+#[derive(Debug, Clone, Copy)]
+struct Arrived {
+    peer: IpAddr,
+    /// By the path of the older endpoint.
+    decide: bool,
+    started: Instant,
 }
 
 /// Query, body, method, in this order and for every method (`http.md` 2.2).
 async fn flag_route<B>(
     state: &AppState,
-    peer: IpAddr,
-    decide: bool,
     parts: &Parts,
     body: B,
+    arrived: Arrived,
+    note: &mut RequestNote,
     warned: &mut bool,
 ) -> Result<Reply, HttpError>
 where
     B: Body<Data = Bytes> + Unpin,
 {
-    let deadline = Instant::now() + state.request_timeout;
+    let Arrived {
+        peer,
+        decide,
+        started,
+    } = arrived;
+    let deadline = started + state.request_timeout;
     let query = FlagsQuery::parse(parts.uri.query()).map_err(HttpError::Query)?;
+    note.api_version = query.version;
     let call = FlagsCall {
         headers: &parts.headers,
         query: &query,
@@ -139,22 +206,30 @@ where
         Method::HEAD => return Ok(Reply::json(Bytes::new())),
         _ => return Ok(Reply::method_not_allowed(FLAGS_ALLOW)),
     }
+    if note.sampled {
+        note.before_handler = Some(started.elapsed());
+    }
     admission.peek(&body)?;
     // The place is taken once the body is here, so that slow clients do not hold places.
     if let Some(_place) = state.concurrency.try_acquire()
-        && let Some(answer) = flags::answer_now(state, &call, &body, &mut admission)?
+        && let Some(answer) = flags::answer_now(state, &call, &body, &mut admission, note)?
     {
         return Ok(Reply::json(answer));
     }
     // Rare, and large: boxed, so that the future of every other request stays small.
     let later = Box::pin(async {
+        let waiting = Instant::now();
         let _place = state.concurrency.acquire().await;
-        flags::answer_later(state, &call, &body, &mut admission).await
+        note.place_wait = waiting.elapsed();
+        flags::answer_later(state, &call, &body, &mut admission, note).await
     });
-    let answer = timeout_at(deadline, later)
-        .await
-        .unwrap_or(Err(HttpError::TimedOut))?;
-    Ok(Reply::json(answer))
+    match timeout_at(deadline, later).await {
+        Ok(answer) => answer.map(Reply::json),
+        Err(_) => {
+            note.timed_out = true;
+            Err(HttpError::TimedOut)
+        }
+    }
 }
 
 /// The proxy in front marks `/decide` so; the value is compared with its case (`http.md` 9.1).

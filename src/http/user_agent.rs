@@ -68,6 +68,13 @@ impl<'h> UserAgent<'h> {
     }
 }
 
+/// Library and version, for the log; see [`UserAgent::lib`].
+#[must_use]
+pub fn library_of(text: &str) -> (Option<&str>, Option<&str>) {
+    let agent = UserAgent::of_text(text);
+    (agent.lib, agent.lib_version)
+}
+
 /// `posthog-<name>` and `<version>` of the form that all SDKs use.
 fn sdk(text: &str) -> Option<(&str, &str)> {
     let (name, rest) = text.split_once('/')?;

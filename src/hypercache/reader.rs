@@ -2,6 +2,7 @@
 //!
 //! It says where a value came from and why the first tier had none; what a miss means is the caller's decision.
 
+mod metrics;
 mod repair;
 #[cfg(test)]
 mod tests;
@@ -15,6 +16,7 @@ use tokio::time::timeout;
 
 use super::value::{self, Compression, DECOMPRESSED_BYTES_MAX, Stored, ValueError};
 use super::{EntryCache, EntryKey, ObjectStore, TierError};
+use metrics::ReaderMetrics;
 use repair::Repairs;
 
 /// Bounds of one reader.
@@ -152,6 +154,7 @@ pub struct HyperCacheReader {
     limits: ReaderLimits,
     hasher: ahash::RandomState,
     repairs: Repairs,
+    metrics: ReaderMetrics,
 }
 
 impl HyperCacheReader {
@@ -164,6 +167,7 @@ impl HyperCacheReader {
             objects,
             limits,
             hasher: ahash::RandomState::new(),
+            metrics: ReaderMetrics::default(),
         }
     }
 
@@ -172,6 +176,12 @@ impl HyperCacheReader {
     /// # Errors
     /// When neither tier has a readable value in time.
     pub async fn read(&self, key: &EntryKey, known: Option<u64>) -> Result<Hit, Miss> {
+        let outcome = self.read_tiers(key, known).await;
+        self.metrics.count(key.entry(), &outcome);
+        outcome
+    }
+
+    async fn read_tiers(&self, key: &EntryKey, known: Option<u64>) -> Result<Hit, Miss> {
         let redis = match self.read_cache(key, known).await {
             Ok(hit) => return Ok(hit),
             Err(failure) => failure,

@@ -15,6 +15,7 @@ use super::registry::Registry;
 use super::watch::{Limits, watch};
 use crate::config::ServerSettings;
 use crate::http::AppState;
+use crate::telemetry::log;
 
 /// Accepting fails for want of descriptors or memory; trying again at once would only burn the processor.
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
@@ -123,7 +124,7 @@ async fn next(listener: &TcpListener) -> (TcpStream, SocketAddr) {
             Err(error) if concerns_peer(&error) => {}
             Err(error) => {
                 if !std::mem::replace(&mut reported, true) {
-                    eprintln!("accepting a connection failed: {error}");
+                    log::warn(format_args!("accepting a connection failed: {error}"));
                 }
                 sleep(ACCEPT_RETRY).await;
             }

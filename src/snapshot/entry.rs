@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::port::LoadError;
+use super::port::{LoadError, Tier};
 use crate::hypercache::parse::ParseError;
 use crate::hypercache::reader::{Content, Hit, HyperCacheReader, Miss, RedisFailure, Source};
 use crate::hypercache::{EntryKey, TierError};
@@ -18,6 +18,8 @@ pub(super) struct Part<T> {
     pub tracked: bool,
     /// To be read again after this time in any case.
     pub recheck_after: Option<Duration>,
+    /// Where it was read from.
+    pub tier: Tier,
 }
 
 /// What a part says.
@@ -46,6 +48,7 @@ impl<T: Default> Part<T> {
             tag: 0,
             tracked,
             recheck_after: None,
+            tier: Tier::None,
         }
     }
 }
@@ -60,6 +63,7 @@ impl<T> Part<T> {
             tag: self.tag,
             tracked: self.tracked,
             recheck_after: self.recheck_after,
+            tier: self.tier,
         }
     }
 }
@@ -124,6 +128,10 @@ fn parsed<T>(hit: Hit, parse: impl Fn(&str) -> Result<T, ParseError>) -> Result<
         tag: hit.tag,
         tracked: hit.source == Source::Redis,
         recheck_after: None,
+        tier: match hit.source {
+            Source::Redis => Tier::Redis,
+            Source::S3 => Tier::S3,
+        },
     }))
 }
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
@@ -128,14 +128,14 @@ impl<V: Held> SnapshotMap<V> {
         let known = self
             .held_entry(token)
             .map(|held| Arc::clone(&held.current.load().snapshot));
-        let loaded = self
-            .source
-            .load(token, known.as_deref())
-            .await
-            .map_err(LookupError::Load)?;
+        let began = Instant::now();
+        let loaded = self.source.load(token, known.as_deref()).await;
+        let loaded = loaded.map_err(LookupError::Load);
+        self.metrics.loaded(loaded.as_ref(), began.elapsed());
+        let loaded = loaded?;
         let (snapshot, validity) = match (loaded, known) {
             (Found::Nothing, _) => {
-                self.negative.insert(token, std::time::Instant::now());
+                self.negative.insert(token, Instant::now());
                 self.remove(token);
                 return Err(LookupError::UnknownToken);
             }

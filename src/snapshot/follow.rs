@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 
@@ -133,13 +133,16 @@ impl<V: Held> SnapshotMap<V> {
             // Requests that see it stale need not load it too.
             held.refreshing.store(true, Ordering::Release);
         }
+        let heard = Instant::now();
         let map = Arc::clone(self);
         tokio::spawn(async move {
             let turn = map.reloads.turns.acquire().await;
             // From here on a further change needs a further reload.
             map.reloads.waiting().remove(&token);
             // An unknown token or a failing tier: the snapshot counts as stale, and the next request tries again.
-            let _ = map.load(&token).await;
+            if map.load(&token).await.is_ok() {
+                map.metrics.change_to_serve.record(heard.elapsed().as_secs_f64());
+            }
             if let Some(held) = held {
                 held.refreshing.store(false, Ordering::Release);
             }

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use metrics::{Counter, Gauge, counter, gauge};
 use serde_json::Value;
 
 use super::port::LoadError;
@@ -19,6 +20,34 @@ pub struct DatabaseInputs {
     cohorts: TimedCache<Vec<RawCohort>>,
     group_types: TimedCache<Vec<(i32, String)>>,
     hasher: ahash::RandomState,
+    metrics: InputMetrics,
+}
+
+/// What is counted of reads and caches (`storage.md` 9).
+struct InputMetrics {
+    cohort_hits: Counter,
+    cohort_misses: Counter,
+    cohort_bytes: Gauge,
+    cohort_entries: Gauge,
+    cohort_reads: Counter,
+    cohort_errors: Counter,
+    group_type_reads: Counter,
+    group_type_errors: Counter,
+}
+
+impl Default for InputMetrics {
+    fn default() -> Self {
+        Self {
+            cohort_hits: counter!("flags_cohort_cache_hit_total"),
+            cohort_misses: counter!("flags_cohort_cache_miss_total"),
+            cohort_bytes: gauge!("flags_cohort_cache_size_bytes"),
+            cohort_entries: gauge!("flags_cohort_cache_entries"),
+            cohort_reads: counter!("flags_db_cohort_reads_total"),
+            cohort_errors: counter!("flags_db_cohort_errors_total"),
+            group_type_reads: counter!("flags_db_group_type_reads_total"),
+            group_type_errors: counter!("flags_db_group_type_errors_total"),
+        }
+    }
 }
 
 impl DatabaseInputs {
@@ -28,6 +57,7 @@ impl DatabaseInputs {
             cohorts: TimedCache::new(settings.cohort_bytes_max, settings.cohort_ttl),
             group_types: TimedCache::new(settings.group_types_max, settings.group_types_ttl),
             hasher: ahash::RandomState::new(),
+            metrics: InputMetrics::default(),
         }
     }
 
@@ -35,16 +65,24 @@ impl DatabaseInputs {
         let now = Instant::now();
         let kept = self.cohorts.get(team_id, now);
         if let Some(kept) = kept.as_ref().filter(|kept| !kept.remaining.is_zero()) {
+            self.metrics.cohort_hits.increment(1);
             return Ok(again(kept));
         }
+        self.metrics.cohort_misses.increment(1);
+        self.metrics.cohort_reads.increment(1);
         match self.database.cohorts(team_id).await {
             Ok(rows) => {
                 let bytes = rows.iter().map(cohort_bytes).sum();
                 let tag = self.hasher.hash_one(format!("{rows:?}"));
                 let cohorts = rows.into_iter().map(raw_cohort).collect();
-                Ok(self.cohorts.insert(team_id, cohorts, tag, bytes, now))
+                let read = self.cohorts.insert(team_id, cohorts, tag, bytes, now);
+                self.publish_gauges();
+                Ok(read)
             }
-            Err(error) => or_kept(kept, error),
+            Err(error) => {
+                self.metrics.cohort_errors.increment(1);
+                or_kept(kept, error)
+            }
         }
     }
 
@@ -54,13 +92,24 @@ impl DatabaseInputs {
         if let Some(kept) = kept.as_ref().filter(|kept| !kept.remaining.is_zero()) {
             return Ok(again(kept));
         }
+        self.metrics.group_type_reads.increment(1);
         match self.database.group_types(team_id).await {
             Ok(types) => {
                 let tag = self.hasher.hash_one(&types);
                 Ok(self.group_types.insert(team_id, types, tag, 1, now))
             }
-            Err(error) => or_kept(kept, error),
+            Err(error) => {
+                self.metrics.group_type_errors.increment(1);
+                or_kept(kept, error)
+            }
         }
+    }
+
+    /// Sets the gauges of the cohort cache, which changes in size only when something is read.
+    fn publish_gauges(&self) {
+        let stats = self.cohorts.stats();
+        self.metrics.cohort_bytes.set(stats.weight as f64);
+        self.metrics.cohort_entries.set(stats.entries as f64);
     }
 
     /// Figures of the cohort cache, weight in bytes.

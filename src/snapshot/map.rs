@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 use super::flight::Flights;
 use super::follow::Reloads;
 use super::held::{AgeLimits, Current, Freshness, Held as HeldValue};
+use super::metrics::MapMetrics;
 use super::negative::NegativeCache;
-use super::port::{Held, HeldSource, LoadError, ProjectSource, Validity};
+use super::port::{Held, HeldSource, LoadError, ProjectSource, Tier, Validity};
 use super::project::{Compiled, ProjectSnapshot};
 use super::push::PushClock;
 
@@ -90,13 +91,17 @@ pub struct SnapshotMap<V = ProjectSnapshot> {
     publishing: Mutex<()>,
     /// Tokens of each held team.
     by_team: Mutex<HashMap<i32, Vec<Box<str>>>>,
+    pub(super) metrics: MapMetrics,
 }
 
 impl SnapshotMap {
     /// An empty map of snapshots over a source of projects.
     #[must_use]
     pub fn new(source: Arc<dyn ProjectSource>, settings: SnapshotSettings) -> Self {
-        Self::over(Arc::new(Compiled(source)), settings)
+        Self {
+            metrics: MapMetrics::of_projects(),
+            ..Self::over(Arc::new(Compiled::over(source)), settings)
+        }
     }
 }
 
@@ -123,6 +128,7 @@ impl<V: Held> SnapshotMap<V> {
             announced_for_all: AtomicU64::new(0),
             publishing: Mutex::new(()),
             by_team: Mutex::new(HashMap::new()),
+            metrics: MapMetrics::default(),
         }
     }
 
@@ -186,7 +192,10 @@ impl<V: Held> SnapshotMap<V> {
                     Ok(Err(_)) | Err(_) => Ok(old),
                 }
             }
-            None if self.negative.contains(token, Instant::now()) => Err(LookupError::UnknownToken),
+            None if self.negative.contains(token, Instant::now()) => {
+                self.metrics.negative_hits.increment(1);
+                Err(LookupError::UnknownToken)
+            }
             None => self.join_flight(token, false)?.landed().await,
         }
     }
@@ -321,6 +330,30 @@ impl<V: Held> SnapshotMap<V> {
             .filter(|(_, held)| now_ms / 1000 < u64::from(held.last_used.load(Ordering::Relaxed)) + 60)
             .map(|(_, held)| Duration::from_millis(held.current.load().age_ms(&self.clock, now_ms)))
             .max()
+    }
+
+    /// The same for each tier that snapshots came from.
+    pub(super) fn oldest_ages(&self) -> [Option<Duration>; Tier::ALL.len()] {
+        let now_ms = self.now_ms();
+        let guard = scc::Guard::new();
+        let mut ages = [None; Tier::ALL.len()];
+        for (_, held) in self.held.iter(&guard) {
+            if now_ms / 1000 < u64::from(held.last_used.load(Ordering::Relaxed)) + 60 {
+                let current = held.current.load();
+                let age = Duration::from_millis(current.age_ms(&self.clock, now_ms));
+                let oldest = &mut ages[current.validity.tier as usize];
+                *oldest = (*oldest).max(Some(age));
+            }
+        }
+        ages
+    }
+
+    /// Where a held token's definitions came from.
+    #[must_use]
+    pub fn tier_of(&self, token: &str) -> Tier {
+        self.held
+            .peek_with(token, |_, held| held.current.load().validity.tier)
+            .unwrap_or_default()
     }
 
     /// Estimated bytes of everything held.

@@ -11,6 +11,7 @@ mod follow;
 mod held;
 mod inputs;
 mod map;
+mod metrics;
 mod negative;
 mod port;
 mod project;
@@ -23,7 +24,7 @@ pub use inputs::DatabaseInputs;
 pub use map::{LookupError, SnapshotMap, SnapshotSettings};
 pub use port::{
     BoxFuture, Changed, Changes, Found, Held, HeldSource, LoadError, Loaded, LoadedProject, ProjectSource,
-    Validity,
+    Tier, Validity,
 };
 pub use project::{KnownInputs, ProjectSnapshot, Tags};
 pub use push::{Epochs, PushClock};

@@ -47,6 +47,12 @@ impl NegativeCache {
         let _ = self.tokens.insert_sync(token.into(), now);
     }
 
+    /// Tokens that are remembered, expired ones included.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.tokens.len()
+    }
+
     /// Forgets all tokens.
     pub fn clear(&self) {
         self.tokens.clear_sync();

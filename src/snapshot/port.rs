@@ -93,6 +93,38 @@ pub struct Validity {
     pub epochs: Option<Epochs>,
     /// Inputs that nobody announces are due again after this time; `None`: there are none.
     pub recheck_after: Option<Duration>,
+    /// The lowest tier that a part came from.
+    pub tier: Tier,
+}
+
+/// Where definitions were read from, the first tier first.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Tier {
+    /// Nobody says.
+    #[default]
+    None,
+    /// Redis, or what takes its place.
+    Redis,
+    /// S3, or what takes its place.
+    S3,
+    /// The database.
+    Database,
+}
+
+impl Tier {
+    /// Every tier, in order.
+    pub const ALL: [Self; 4] = [Self::None, Self::Redis, Self::S3, Self::Database];
+
+    /// Label `tier` of metrics, and `team_cache_source` of logs.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Redis => "redis",
+            Self::S3 => "s3",
+            Self::Database => "database",
+        }
+    }
 }
 
 /// What may have changed.

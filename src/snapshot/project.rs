@@ -1,11 +1,13 @@
 //! The snapshot of one team.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
+use super::metrics::BuildMetrics;
 use super::port::{BoxFuture, Changed, Changes, Found, Held, HeldSource, LoadError, Loaded, ProjectSource};
 use super::push::PushClock;
 use crate::definition::{RawProject, RawTeam};
-use crate::engine::{CompiledProject, compile};
+use crate::engine::{CompiledProject, Flag, compile};
 use crate::wire::response::{ConfigFragments, Fragments};
 
 /// Identity of everything that a snapshot was compiled from: hashes of stored bytes, 0 for an input that is absent.
@@ -38,6 +40,12 @@ pub struct ProjectSnapshot {
     pub tags: Tags,
     /// Which inputs a reload needs to know of without reading them again.
     pub inputs: KnownInputs,
+    /// Flags with experience continuity.
+    pub continuity_flags: u32,
+    /// Flags that are bucketed by device.
+    pub device_flags: u32,
+    /// Where the team is counted; set by whoever counts.
+    pub team_slot: OnceLock<u16>,
     heap_bytes: usize,
 }
 
@@ -65,8 +73,13 @@ impl ProjectSnapshot {
         let config = raw.remote_config.as_deref().and_then(ConfigFragments::build);
         let config_bytes = config.as_ref().map_or(0, ConfigFragments::heap_bytes);
         let heap_bytes = size_of::<Self>() + project.heap_bytes() + fragments.heap_bytes() + config_bytes;
+        let flags_that =
+            |has: fn(&Flag) -> bool| project.flags().iter().filter(|flag| has(flag)).count() as u32;
         Self {
             team: raw.team.clone(),
+            continuity_flags: flags_that(Flag::has_continuity),
+            device_flags: flags_that(Flag::is_bucketed_by_device),
+            team_slot: OnceLock::new(),
             project,
             fragments,
             config,
@@ -98,7 +111,20 @@ impl Held for ProjectSnapshot {
 }
 
 /// Snapshots, compiled from what a source of projects loads.
-pub(super) struct Compiled(pub Arc<dyn ProjectSource>);
+pub(super) struct Compiled {
+    source: Arc<dyn ProjectSource>,
+    metrics: BuildMetrics,
+}
+
+impl Compiled {
+    /// Compiles what `source` loads.
+    pub fn over(source: Arc<dyn ProjectSource>) -> Self {
+        Self {
+            source,
+            metrics: BuildMetrics::default(),
+        }
+    }
+}
 
 impl HeldSource<ProjectSnapshot> for Compiled {
     fn load<'a>(
@@ -107,24 +133,29 @@ impl HeldSource<ProjectSnapshot> for Compiled {
         known: Option<&'a ProjectSnapshot>,
     ) -> BoxFuture<'a, Result<Found<ProjectSnapshot>, LoadError>> {
         Box::pin(async move {
-            let project = match self.0.load(token, known).await? {
+            let project = match self.source.load(token, known).await? {
                 Loaded::UnknownToken => return Ok(Found::Nothing),
                 Loaded::Unchanged(validity) => return Ok(Found::Unchanged(validity)),
                 Loaded::Project(project) => project,
             };
             let validity = project.validity;
             let build = move || ProjectSnapshot::build_tagged(&project.raw, project.tags, project.inputs);
+            let began = Instant::now();
             let built = tokio::task::spawn_blocking(build).await;
+            self.metrics.builds.increment(1);
+            self.metrics
+                .build_ms
+                .record(began.elapsed().as_secs_f64() * 1_000.0);
             let built = built.map_err(|error| LoadError::Corrupt(error.to_string()))?;
             Ok(Found::Value(Arc::new(built), validity))
         })
     }
 
     fn changed(&self) -> BoxFuture<'_, Result<Changes, LoadError>> {
-        self.0.changed()
+        self.source.changed()
     }
 
     fn push_clock(&self) -> Arc<PushClock> {
-        self.0.push_clock()
+        self.source.push_clock()
     }
 }

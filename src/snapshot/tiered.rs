@@ -6,20 +6,21 @@
 mod definitions;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use metrics::{Counter, Histogram, counter, histogram};
 use tokio::time::timeout;
 
 use super::entry::{Part, Payload, TierReader};
 use super::inputs::DatabaseInputs;
-use super::port::{BoxFuture, Changes, LoadError, Loaded, LoadedProject, ProjectSource, Validity};
+use super::port::{BoxFuture, Changes, LoadError, Loaded, LoadedProject, ProjectSource, Tier, Validity};
 use super::project::{KnownInputs, ProjectSnapshot, Tags};
 use super::push::PushClock;
 use crate::definition::{RawProject, RawTeam};
 use crate::hypercache::build::{flags_payload, team_payload};
 use crate::hypercache::parse::{ParseError, ParsedFlags, parse_config, parse_flags, parse_team};
 use crate::hypercache::reader::HyperCacheReader;
-use crate::hypercache::{DatabaseError, DefinitionDatabase, EntryKey};
+use crate::hypercache::{DatabaseError, DefinitionDatabase, Entry, EntryKey};
 
 /// How soon inputs are read again that could not be read this time.
 const FAILED_RECHECK: Duration = Duration::from_secs(1);
@@ -76,6 +77,36 @@ pub struct TieredSource {
     feed: Arc<dyn ChangeFeed>,
     skip_team_fallback: bool,
     hasher: ahash::RandomState,
+    metrics: TieredMetrics,
+}
+
+/// What is counted beside the reader.
+struct TieredMetrics {
+    team_reads: Counter,
+    definition_query_ms: Histogram,
+    /// Flags from the database, because no cache had them.
+    fallbacks: Counter,
+    /// Tokens that neither cache nor database has.
+    not_found_anywhere: Counter,
+}
+
+impl Default for TieredMetrics {
+    fn default() -> Self {
+        let (namespace, value) = (Entry::Flags.namespace(), Entry::Flags.value());
+        let (team_namespace, team_value) = (Entry::Team.namespace(), Entry::Team.value());
+        Self {
+            team_reads: counter!("flags_db_team_reads_total"),
+            definition_query_ms: histogram!("flags_definition_query_time"),
+            fallbacks: counter!(
+                "posthog_hypercache_get_from_cache",
+                "result" => "hit_fallback", "namespace" => namespace, "value" => value
+            ),
+            not_found_anywhere: counter!(
+                "posthog_tombstone_total",
+                "failure_type" => "hypercache_fallback_miss", "namespace" => team_namespace, "value" => team_value
+            ),
+        }
+    }
 }
 
 impl TieredSource {
@@ -94,6 +125,7 @@ impl TieredSource {
             feed,
             skip_team_fallback: settings.skip_team_fallback,
             hasher: ahash::RandomState::new(),
+            metrics: TieredMetrics::default(),
         }
     }
 
@@ -169,6 +201,7 @@ impl TieredSource {
             },
             inputs: known.map(|known| known.inputs).unwrap_or_default(),
             tracked: team.tracked && flags.tracked && config.tracked,
+            tier: team.tier.max(flags.tier),
             recheck_after: config.recheck_after,
             team: team.payload,
             flags: flags.payload,
@@ -210,7 +243,9 @@ impl TieredSource {
                 Err(miss.into_error())
             };
         }
+        self.metrics.team_reads.increment(1);
         let Some(row) = self.database.team_by_token(token).await.map_err(database_error)? else {
+            self.metrics.not_found_anywhere.increment(1);
             return Ok(None);
         };
         self.built(&team_payload(&row), known, parse).map(Some)
@@ -264,11 +299,12 @@ impl TieredSource {
             // The sentinel: a team without flags, and without anything that they could need.
             Ok(None) => Ok(Part::empty(true).map(|()| no_flags())),
             Err(_) => {
-                let rows = self
-                    .database
-                    .project_rows(team_id)
-                    .await
-                    .map_err(database_error)?;
+                let began = Instant::now();
+                let rows = self.database.project_rows(team_id).await;
+                let took = began.elapsed().as_secs_f64() * 1_000.0;
+                self.metrics.definition_query_ms.record(took);
+                let rows = rows.map_err(database_error)?;
+                self.metrics.fallbacks.increment(1);
                 match rows {
                     Some(rows) => self.built(&flags_payload(&rows), known, parse_flags),
                     None => Ok(Part::empty(false).map(|()| no_flags())),
@@ -295,6 +331,7 @@ impl TieredSource {
             tag,
             tracked: false,
             recheck_after: None,
+            tier: Tier::Database,
         })
     }
 
@@ -360,6 +397,8 @@ struct Read {
     inputs: KnownInputs,
     /// Every entry came from a server that announces changes.
     tracked: bool,
+    /// The lowest that team or flags came from.
+    tier: Tier,
     recheck_after: Option<Duration>,
     team: Payload<RawTeam>,
     flags: Payload<ParsedFlags>,
@@ -386,6 +425,7 @@ impl Read {
         Validity {
             epochs: epochs.filter(|_| self.tracked),
             recheck_after: self.recheck_after,
+            tier: self.tier,
         }
     }
 

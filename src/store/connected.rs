@@ -8,11 +8,13 @@ mod examine;
 mod refresh;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aws_sdk_s3::config::SharedCredentialsProvider;
 
-use super::postgres::{OpenError, Pools, PoolsSettings, PostgresDefinitions, PostgresPersons, ping};
+use super::postgres::{
+    OpenError, Pools, PoolsSettings, PostgresDefinitions, PostgresError, PostgresPersons, ping,
+};
 use super::redis::{
     COOKIELESS, ChangeQueue, Client, ClientUrls, CookielessStore, DEDICATED, EndpointSettings, EndpointState,
     RedisEntries, RedisError, RedisLimits, RedisUsage, SHARED, Server, Tracker, TrackingSettings,
@@ -331,14 +333,6 @@ impl Connected {
         }
     }
 
-    /// Whether every pool answers (`storage.md` 5.8).
-    ///
-    /// # Errors
-    /// Names the pools that do not.
-    pub async fn check_pools(&self) -> Result<(), String> {
-        check_pools(&self.pools).await
-    }
-
     /// Asks every dependency once, all at the same time, none for longer than `limit`. The future keeps what it needs.
     pub fn ask(&self, limit: Duration) -> impl Future<Output = Vec<SourceReport>> + Send + 'static {
         let mut asked: Vec<BoxFuture<'static, SourceReport>> = Vec::new();
@@ -424,21 +418,50 @@ fn ask(
     })
 }
 
-/// Whether every pool answers.
-///
-/// # Errors
-/// Names the pools that do not.
-pub async fn check_pools(pools: &Pools) -> Result<(), String> {
+/// What a question to one pool brought.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PoolReport {
+    /// Label `pool` of metrics.
+    pub pool: &'static str,
+    /// `None`: it answers.
+    pub problem: Option<PoolProblem>,
+    /// How long the answer took.
+    pub took: Duration,
+}
+
+/// Why a pool does not answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PoolProblem {
+    /// A connection was had, and did not work.
+    pub connected: bool,
+    /// In the library's words.
+    pub detail: String,
+}
+
+/// Asks every pool at the same time, none for longer than `limit`; in the order of `http.md` 14.
+pub async fn ask_pools(pools: &Pools, limit: Duration) -> Vec<PoolReport> {
     let asked = pools.distinct().map(|pool| async move {
-        let answer = ping(pool).await;
-        answer.err().map(|error| format!("{}: {error}", pool.name()))
+        let began = Instant::now();
+        let problem = match tokio::time::timeout(limit, ping(pool)).await {
+            Ok(answer) => answer.err().map(|error| PoolProblem {
+                connected: matches!(
+                    error,
+                    PostgresError::AnswerTimeout | PostgresError::Statement(_) | PostgresError::Row(_)
+                ),
+                detail: error.to_string(),
+            }),
+            Err(_) => Some(PoolProblem {
+                connected: false,
+                detail: "no answer in time".to_owned(),
+            }),
+        };
+        PoolReport {
+            pool: pool.name(),
+            problem,
+            took: began.elapsed(),
+        }
     });
-    let failed: Vec<String> = together(asked.collect()).await.into_iter().flatten().collect();
-    if failed.is_empty() {
-        Ok(())
-    } else {
-        Err(failed.join("; "))
-    }
+    together(asked.collect()).await
 }
 
 /// Runs a few futures at the same time, in one task, and keeps their order.

@@ -80,18 +80,54 @@ impl fmt::Display for LivenessStatus {
     }
 }
 
+/// What one question to a store brought.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckReport {
+    /// Which store, or which way to it.
+    pub name: &'static str,
+    /// `None`: it answers.
+    pub problem: Option<CheckProblem>,
+    /// How long the answer took.
+    pub took: Duration,
+}
+
+/// Why a store does not answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckProblem {
+    /// What `/_readiness` says of it (`http.md` 14).
+    pub summary: String,
+    /// What only `?verbose` says (`decisions.md` 14), without credentials.
+    pub detail: String,
+}
+
 /// Asks the stores whether they answer.
 pub trait StoreCheck: Send + Sync {
-    /// `Err` names what failed, without credentials. Cancel safe.
-    fn check(&self) -> BoxFuture<'_, Result<(), String>>;
+    /// One report for each question, in the order in which they matter; each within `limit`. Cancel safe.
+    fn check(&self, limit: Duration) -> BoxFuture<'_, Vec<CheckReport>>;
 }
 
 impl<F> StoreCheck for F
 where
     F: Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync,
 {
-    fn check(&self) -> BoxFuture<'_, Result<(), String>> {
-        self()
+    fn check(&self, limit: Duration) -> BoxFuture<'_, Vec<CheckReport>> {
+        let asked = self();
+        Box::pin(async move {
+            let began = Instant::now();
+            let answer = timeout(limit, asked).await;
+            let problem = match answer {
+                Ok(answer) => answer.err(),
+                Err(_) => Some("no answer in time".to_owned()),
+            };
+            vec![CheckReport {
+                name: "store",
+                problem: problem.map(|detail| CheckProblem {
+                    summary: "store unavailable".to_owned(),
+                    detail,
+                }),
+                took: began.elapsed(),
+            }]
+        })
     }
 }
 
@@ -102,23 +138,37 @@ pub enum Readiness {
     Ready,
     /// The process is about to end.
     Draining,
-    /// Evaluation would have to do without stored data.
+    /// Evaluation would have to do without stored data; what is said of the first store that fails.
     StoreUnavailable(String),
+}
+
+impl Readiness {
+    /// One word for it.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::Draining => "draining",
+            Self::StoreUnavailable(_) => "unavailable",
+        }
+    }
 }
 
 /// Open until the process drains.
 pub struct ReadinessGate {
     draining: AtomicBool,
-    stores: Option<Box<dyn StoreCheck>>,
+    stores: Box<dyn StoreCheck>,
+    stores_decide: bool,
 }
 
 impl ReadinessGate {
-    /// An open gate; without `stores` only draining is looked at.
+    /// An open gate. `stores_decide`: a store that does not answer closes it (`READINESS_CHECKS_DATABASE`).
     #[must_use]
-    pub fn new(stores: Option<Box<dyn StoreCheck>>) -> Self {
+    pub fn new(stores: Box<dyn StoreCheck>, stores_decide: bool) -> Self {
         Self {
             draining: AtomicBool::new(false),
             stores,
+            stores_decide,
         }
     }
 
@@ -127,18 +177,39 @@ impl ReadinessGate {
         self.draining.store(true, Ordering::Relaxed);
     }
 
-    /// The state now; stores have `limit` to answer.
+    /// The state at the moment of asking; each store has `limit` to answer.
     pub async fn ask(&self, limit: Duration) -> Readiness {
-        if self.draining.load(Ordering::Relaxed) {
+        if self.is_draining() {
             return Readiness::Draining;
         }
-        let Some(stores) = &self.stores else {
-            return Readiness::Ready;
+        if self.stores_decide {
+            self.judge(&self.stores.check(limit).await)
+        } else {
+            Readiness::Ready
+        }
+    }
+
+    /// The same, and what every store says, whether or not that decides.
+    pub async fn ask_all(&self, limit: Duration) -> (Readiness, Vec<CheckReport>) {
+        let draining = self.is_draining();
+        let reports = self.stores.check(limit).await;
+        let readiness = if draining {
+            Readiness::Draining
+        } else {
+            self.judge(&reports)
         };
-        match timeout(limit, stores.check()).await {
-            Ok(Ok(())) => Readiness::Ready,
-            Ok(Err(error)) => Readiness::StoreUnavailable(error),
-            Err(_) => Readiness::StoreUnavailable("no answer in time".to_owned()),
+        (readiness, reports)
+    }
+
+    fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    fn judge(&self, reports: &[CheckReport]) -> Readiness {
+        let failed = reports.iter().find_map(|report| report.problem.as_ref());
+        match failed {
+            Some(problem) if self.stores_decide => Readiness::StoreUnavailable(problem.summary.clone()),
+            _ => Readiness::Ready,
         }
     }
 }
@@ -150,8 +221,13 @@ mod tests {
     use tokio::time::Instant;
 
     use super::{Heartbeat, Readiness, ReadinessGate};
+    use crate::snapshot::BoxFuture;
 
     const VALID_FOR: Duration = Duration::from_secs(30);
+
+    fn away() -> BoxFuture<'static, Result<(), String>> {
+        Box::pin(async { Err("away".to_owned()) })
+    }
 
     #[test]
     fn unhealthy_before_the_first_beat() {
@@ -180,22 +256,30 @@ mod tests {
 
     #[tokio::test]
     async fn draining_outranks_the_stores() {
-        let gate = ReadinessGate::new(Some(Box::new(|| -> crate::snapshot::BoxFuture<'static, _> {
-            Box::pin(async { Err("away".to_owned()) })
-        })));
+        let gate = ReadinessGate::new(Box::new(away), true);
         assert_eq!(
             gate.ask(VALID_FOR).await,
-            Readiness::StoreUnavailable("away".to_owned())
+            Readiness::StoreUnavailable("store unavailable".to_owned())
         );
         gate.close();
         assert_eq!(gate.ask(VALID_FOR).await, Readiness::Draining);
+        assert_eq!(gate.ask_all(VALID_FOR).await.0, Readiness::Draining);
+    }
+
+    #[tokio::test]
+    async fn stores_that_do_not_decide_are_reported_all_the_same() {
+        let gate = ReadinessGate::new(Box::new(away), false);
+        assert_eq!(gate.ask(VALID_FOR).await, Readiness::Ready);
+        let (state, reports) = gate.ask_all(VALID_FOR).await;
+        assert_eq!(state, Readiness::Ready);
+        let problem = reports[0].problem.as_ref().map(|problem| &*problem.detail);
+        assert_eq!(problem, Some("away"));
     }
 
     #[tokio::test]
     async fn a_store_that_never_answers_is_unavailable() {
-        let gate = ReadinessGate::new(Some(Box::new(|| -> crate::snapshot::BoxFuture<'static, _> {
-            Box::pin(std::future::pending())
-        })));
+        let silent = || -> BoxFuture<'static, _> { Box::pin(std::future::pending()) };
+        let gate = ReadinessGate::new(Box::new(silent), true);
         let answer = gate.ask(Duration::from_millis(1)).await;
         assert!(matches!(answer, Readiness::StoreUnavailable(_)));
     }

@@ -101,7 +101,7 @@ fn postgres_killed() {
     service
         .get("/_readiness")
         .row("PostgreSQL killed, /_readiness", AT_ONCE)
-        .refused(503, "store unavailable");
+        .refused(503, "non_persons_reader pool unavailable");
     unasked
         .get("/_readiness")
         .row("PostgreSQL killed, /_readiness without checks", AT_ONCE)
@@ -167,7 +167,7 @@ fn postgres_paused() {
             service
                 .get("/_readiness")
                 .row("PostgreSQL paused, /_readiness", REQUEST_TIMEOUT)
-                .refused(503, "store unavailable");
+                .refused(503, "non_persons_reader ");
         });
         scope.spawn(|| {
             let answer = hurried.ask(warm).row(

@@ -47,6 +47,19 @@ fn command(settings: &Settings) -> Command {
     command
 }
 
+/// A message of the process, its level first; `None` for the line of a request. What is no log line is taken as it is.
+fn message(line: &str) -> Option<String> {
+    let Ok(parsed) = serde_json::from_str::<serde_json::Value>(line) else {
+        return Some(line.to_owned());
+    };
+    let level = match parsed["level"].as_str()? {
+        "WARN" => "warning".to_owned(),
+        level => level.to_ascii_lowercase(),
+    };
+    let text = parsed["message"].as_str()?;
+    (text != "canonical_log_line").then(|| format!("{level}: {text}"))
+}
+
 /// Runs a service that is expected to end by itself.
 pub fn run(settings: &Settings) -> Output {
     command(settings).output().expect("the command starts")
@@ -65,7 +78,9 @@ impl Service {
         let noted = Arc::clone(&errors);
         std::thread::spawn(move || {
             for line in stderr.lines().map_while(Result::ok) {
-                noted.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+                if let Some(said) = message(&line) {
+                    noted.lock().unwrap_or_else(PoisonError::into_inner).push(said);
+                }
             }
         });
         let mut lines = BufReader::new(process.stdout.take().expect("piped")).lines();

@@ -260,15 +260,24 @@ fn liveness_is_the_heartbeat() {
 fn readiness_is_the_store_s_unless_settings_say_otherwise() {
     use feature_flags::snapshot::BoxFuture;
     let broken = || -> BoxFuture<'static, _> { Box::pin(async { Err("disk is gone".to_owned()) }) };
-    let answer = Harness::with_store(&[], broken)
-        .client()
-        .request("GET /_readiness", &[], b"");
-    assert_eq!(
-        (answer.status, answer.text()),
-        (503, "store unavailable: disk is gone")
-    );
+    let server = Harness::with_store(&[], broken);
+    let mut client = server.client();
+    let answer = client.request("GET /_readiness", &[], b"");
+    assert_eq!((answer.status, answer.text()), (503, "store unavailable"));
+    let verbose = client.request("GET /_readiness?verbose", &[], b"");
+    assert_eq!(verbose.status, 503);
+    let verbose = verbose.json();
+    assert_eq!(verbose["status"], "unavailable");
+    assert_eq!(verbose["checks"][0]["error"], "disk is gone");
+    assert_eq!(verbose["checks"][0]["ok"], false);
+    assert_eq!(verbose["snapshots"]["held"], 0);
     let unasked = Harness::with_store(&[("READINESS_CHECKS_DATABASE", "false")], broken);
     assert_eq!(unasked.client().request("GET /_readiness", &[], b"").status, 200);
+    let verbose = unasked.client().request("GET /_readiness?verbose=true", &[], b"");
+    assert_eq!(
+        (verbose.status, &verbose.json()["checks"][0]["ok"]),
+        (200, &serde_json::json!(false))
+    );
 }
 
 #[test]

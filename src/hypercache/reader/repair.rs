@@ -8,6 +8,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::ReaderLimits;
+use super::metrics::RepairMetrics;
 use crate::hypercache::json::Json;
 use crate::hypercache::value::{self, Compression};
 use crate::hypercache::{EntryCache, EntryKey, EntryWrite, etag};
@@ -39,7 +40,9 @@ impl Repairs {
         let Some(ttl) = self.ttl.filter(|_| key.entry().is_repaired()) else {
             return;
         };
+        let metrics = RepairMetrics::of(key.entry());
         let Ok(permit) = Arc::clone(&self.under_way).try_acquire_owned() else {
+            metrics.skipped.increment(1);
             return;
         };
         let (cache, compression) = (Arc::clone(&self.cache), self.compression);
@@ -60,7 +63,11 @@ impl Repairs {
                 ttl,
                 tracked: false,
             };
-            let _ = timeout(REPAIR_TIMEOUT, cache.repair(&key, write)).await;
+            match timeout(REPAIR_TIMEOUT, cache.repair(&key, write)).await {
+                Ok(Ok(true)) => metrics.success.increment(1),
+                Ok(Ok(false)) => metrics.skipped.increment(1),
+                Ok(Err(_)) | Err(_) => metrics.error.increment(1),
+            }
         }));
     }
 }

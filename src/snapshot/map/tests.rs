@@ -331,7 +331,7 @@ async fn what_is_tracked_stays_fresh_without_a_load_until_tracking_is_lost() {
     let epoch = source.clock.begin(0, std::time::Instant::now());
     *source.validity.lock().unwrap() = Validity {
         epochs: source.clock.epochs(),
-        recheck_after: None,
+        ..Validity::default()
     };
     let settings = SnapshotSettings {
         soft_ttl: Duration::from_millis(200),

@@ -11,7 +11,7 @@ use crate::hypercache::parse::{ParsedDefinitions, parse_definitions, parse_ident
 use crate::hypercache::reader::{Content, Hit, Miss, ObjectFailure, RedisFailure};
 use crate::hypercache::{EntryKey, TierError};
 use crate::snapshot::feed::{DefinitionsSource, ETag, Feed, FeedTeam, Payload};
-use crate::snapshot::port::{BoxFuture, Found, LoadError, Validity};
+use crate::snapshot::port::{BoxFuture, Found, LoadError, Tier, Validity};
 use crate::snapshot::push::PushClock;
 
 /// What a team without definitions is answered (`http.md` 13.4).
@@ -32,6 +32,7 @@ impl TieredSource {
             payload,
             tag,
             tracked,
+            tier,
             ..
         }) = self.team(token, &key, known.map(FeedTeam::tag), parse).await?
         else {
@@ -40,6 +41,7 @@ impl TieredSource {
         let validity = Validity {
             epochs: epochs.filter(|_| tracked),
             recheck_after: None,
+            tier,
         };
         Ok(match payload {
             PartPayload::Unchanged => Found::Unchanged(validity),
@@ -59,6 +61,7 @@ impl TieredSource {
                     let validity = Validity {
                         epochs,
                         recheck_after: None,
+                        tier: Tier::Redis,
                     };
                     return Ok(found(team_id, payload, known, now_ms, validity));
                 }
@@ -78,6 +81,7 @@ impl TieredSource {
                 let validity = Validity {
                     epochs,
                     recheck_after: Some(ABSENT_RECHECK),
+                    tier: Tier::None,
                 };
                 return Ok(Found::Value(Arc::new(Feed::new(team_id, None, now_ms)), validity));
             }
@@ -90,13 +94,17 @@ impl TieredSource {
             Validity {
                 epochs,
                 recheck_after: Some(LOWER_RECHECK),
+                tier: Tier::S3,
             }
         } else {
             if let Some(held) = held.filter(|held| held.body == payload.body) {
                 // The very text that the ETag was stored with.
                 payload = held.clone();
             }
-            Validity::default()
+            Validity {
+                tier: Tier::S3,
+                ..Validity::default()
+            }
         };
         Ok(found(team_id, payload, known, now_ms, validity))
     }

@@ -3,7 +3,7 @@
 //! Every exchange is bounded in time. When a future is dropped in the middle of one, the connection is closed instead of
 //! being handed on with a stranger's answer on its way, and the server is asked to stop.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bb8::PooledConnection;
 use tokio_postgres::Row;
@@ -22,6 +22,7 @@ pub struct Lease<'p> {
     pool: &'p Pool,
     connection: PooledConnection<'p, Manager>,
     trial: Trial<'p>,
+    since: Instant,
 }
 
 impl<'p> Lease<'p> {
@@ -30,6 +31,7 @@ impl<'p> Lease<'p> {
             pool,
             connection,
             trial,
+            since: Instant::now(),
         }
     }
 
@@ -43,6 +45,19 @@ impl<'p> Lease<'p> {
     /// parameters around them; with `begin` and without `end` the transaction stays open for the next exchange.
     /// Rows of each of `queries`, or the first failure. A failed transaction is over when this returns, or the connection is.
     pub(super) async fn exchange(
+        &mut self,
+        begin: Option<&'static str>,
+        queries: &[Query<'_>],
+        end: Option<&'static str>,
+    ) -> Result<Vec<Vec<Row>>, PostgresError> {
+        let answer = self.exchange_uncounted(begin, queries, end).await;
+        if let Err(error) = &answer {
+            self.pool.metrics.failed(error);
+        }
+        answer
+    }
+
+    async fn exchange_uncounted(
         &mut self,
         begin: Option<&'static str>,
         queries: &[Query<'_>],
@@ -93,6 +108,7 @@ impl<'p> Lease<'p> {
 
 impl Drop for Lease<'_> {
     fn drop(&mut self) {
+        self.pool.metrics.released(self.since);
         if !self.connection.busy {
             return;
         }

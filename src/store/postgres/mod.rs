@@ -15,6 +15,7 @@ pub mod import;
 mod keys;
 mod lease;
 mod manager;
+mod metrics;
 mod person;
 mod pool;
 mod pools;

@@ -14,6 +14,7 @@ use super::connection::Query;
 use super::error::PostgresError;
 use super::lease::Lease;
 use super::manager::{ConnectFailure, Counters, Failures, Manager, count};
+use super::metrics::PoolMetrics;
 use super::tls::{TlsError, connector};
 use super::trial::Trial;
 use super::url::PostgresUrl;
@@ -91,6 +92,7 @@ pub struct Pool {
     acquire_limit: Duration,
     waiting: AtomicU32,
     failures: Arc<watch::Sender<Option<ConnectFailure>>>,
+    pub(super) metrics: PoolMetrics,
     pub(super) breaker: Breaker,
     pub(super) counters: Arc<Counters>,
     pub(super) answer_limit: Duration,
@@ -158,6 +160,7 @@ impl Pool {
             acquire_limit,
             waiting: AtomicU32::new(0),
             failures,
+            metrics: PoolMetrics::of(name),
             breaker: Breaker::new(name),
             counters,
             answer_limit: if timeout_ms == 0 {
@@ -201,12 +204,27 @@ impl Pool {
         }
     }
 
+    /// Sets the gauges of the pool to what it is doing now.
+    pub fn publish_gauges(&self) {
+        self.metrics.publish(&self.stats());
+    }
+
     /// A connection for one caller. Dropping the future gives up the place in the queue.
     ///
     /// # Errors
     /// At once when the breaker is open, too many wait, or no connection is open and none can be made; else when none
     /// is free in time.
     pub(super) async fn acquire(&self) -> Result<Lease<'_>, PostgresError> {
+        let asked = Instant::now();
+        let acquired = self.acquire_uncounted().await;
+        match &acquired {
+            Ok(_) => self.metrics.acquired(asked.elapsed()),
+            Err(error) => self.metrics.failed(error),
+        }
+        acquired
+    }
+
+    async fn acquire_uncounted(&self) -> Result<Lease<'_>, PostgresError> {
         let permit = self
             .breaker
             .admit(Instant::now())

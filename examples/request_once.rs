@@ -1,0 +1,113 @@
+//! Whole requests through the HTTP handler in process, for counting what watching them costs.
+//!
+//! ```text
+//! request_once FLAGS ITERATIONS [metrics] [log]
+//! ```
+//!
+//! Everything but hyper's own parsing and writing, from headers read to answer ready. The log goes nowhere.
+
+#[path = "../benches/support/workload.rs"]
+#[allow(dead_code, reason = "shared with benches and tests")]
+mod workload;
+
+use std::error::Error;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use feature_flags::config::Config;
+use feature_flags::http::user_agent::library_of;
+use feature_flags::http::{AppState, DefinitionsStores, Stores, handle};
+use feature_flags::snapshot::{BoxFuture, TieredSettings};
+use feature_flags::store::embedded::{EmbeddedCookieless, EmbeddedStore};
+use feature_flags::telemetry::log::{Level, LogSettings, install_to};
+
+/// The server's own: what the system's costs depends on what was allocated long before.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Different persons.
+const BODIES: usize = 2_000;
+
+/// The default of `LOG_QUEUE_RECORDS`, so that as much is written as dropped does not matter: a worker does the same.
+const QUEUE: usize = 4096;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [flags, iterations, switches @ ..] = arguments.as_slice() else {
+        return Err("usage: request_once FLAGS ITERATIONS [metrics] [log]".into());
+    };
+    let (flags, iterations): (usize, usize) = (flags.parse()?, iterations.parse()?);
+    let is_on = |switch: &str| switches.iter().any(|given| given == switch);
+    if is_on("log") {
+        install_to(
+            LogSettings {
+                level: Some(Level::Info),
+                pretty: false,
+                sample_rate: 1.0,
+                queue_max: QUEUE,
+                read_agent: library_of,
+            },
+            Box::new(std::io::sink()),
+        );
+    }
+    let state = state(flags, is_on("metrics"))?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    // Made whatever the number of iterations, so that a difference of two runs leaves it out.
+    let token = format!("phc_workload_{flags}");
+    let bodies: Vec<String> = (0..BODIES)
+        .map(|number| workload::body(number).replace("phc_workload", &token))
+        .collect();
+    let mut answered = 0;
+    for body in bodies.iter().cycle().take(iterations) {
+        let request = hyper::Request::post("/flags/?v=2")
+            .header("content-type", "application/json")
+            .header("user-agent", "posthog-python/7.91.1")
+            .header("x-forwarded-for", "203.0.113.9")
+            .body(http_body_util::Full::new(bytes::Bytes::from(body.clone())))?;
+        let answer = runtime.block_on(handle(&state, Ipv4Addr::LOCALHOST.into(), request));
+        answered += usize::from(answer.status() == 200);
+    }
+    println!("{answered} of {iterations} requests answered");
+    if answered == iterations {
+        Ok(())
+    } else {
+        Err("a request failed".into())
+    }
+}
+
+fn state(flags: usize, metrics: bool) -> Result<AppState, Box<dyn Error>> {
+    let path = format!(
+        "{}/loadtest/workloads/flags-{flags}.json",
+        env!("CARGO_MANIFEST_DIR")
+    );
+    let store = Arc::new(EmbeddedStore::temporary()?);
+    store
+        .import(&std::fs::read(path)?)
+        .map_err(|error| error.to_string())?;
+    let switch = if metrics { "true" } else { "false" };
+    let config = Config::read(&std::collections::HashMap::from([
+        ("ENABLE_METRICS", switch),
+        // Nothing is loaded again while requests are counted.
+        ("SNAPSHOT_SOFT_TTL_MS", "3600000"),
+        ("SNAPSHOT_HARD_TTL_MS", "3600000"),
+    ]))?;
+    let projects = store.project_source(&TieredSettings::default());
+    Ok(AppState::new(
+        &config,
+        Stores {
+            definitions: DefinitionsStores {
+                source: Arc::clone(&projects) as _,
+                rebuilds: None,
+                auth: store.auth(false),
+            },
+            projects: projects as _,
+            persons: store,
+            cookieless: Arc::new(EmbeddedCookieless::default()),
+            geo: None,
+            retries: Arc::default(),
+            check: Box::new(|| -> BoxFuture<'static, Result<(), String>> { Box::pin(async { Ok(()) }) }),
+        },
+    ))
+}

@@ -1,0 +1,133 @@
+//! Every metric that this program exports: name, kind, labels, meaning. The table in `METRICS.md` is checked against it, and so
+//! is the source text: a metric that is recorded somewhere has its line here.
+//!
+//! Names without our prefix are upstream's (`http.md` 17, `storage.md` 2.11, 5.9, 6.6), in upstream's units.
+
+/// What kind of samples a metric has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Grows.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// Buckets, sum and count.
+    Histogram,
+}
+
+impl Kind {
+    /// The word of the text form.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::Gauge => "gauge",
+            Self::Histogram => "histogram",
+        }
+    }
+}
+
+/// A metric.
+#[derive(Debug, Clone, Copy)]
+pub struct Metric {
+    /// Name.
+    pub name: &'static str,
+    /// Kind.
+    pub kind: Kind,
+    /// Names of its labels.
+    pub labels: &'static [&'static str],
+    /// What it says, one phrase with its unit.
+    pub help: &'static str,
+}
+
+macro_rules! catalog {
+    ($($kind:ident $name:literal [$($label:literal),*] $help:literal;)*) => {
+        /// All of them.
+        pub const CATALOG: &[Metric] = &[$(Metric {
+            name: $name,
+            kind: Kind::$kind,
+            labels: &[$($label),*],
+            help: $help,
+        }),*];
+    };
+}
+
+catalog! {
+    // HTTP (`http.md` 17.1)
+    Counter "http_requests_total" ["method", "path", "status"] "Requests answered, all routes";
+    Histogram "http_requests_duration_seconds" ["method", "path", "status"] "Seconds from the head of a request to its answer, all routes";
+    // Requests (17.3)
+    Counter "flags_requests_total" ["flags_disabled", "team_id"] "Evaluation requests (POST), by team";
+    Histogram "flags_requests_duration_ms" ["flags_disabled", "team_id"] "Milliseconds an evaluation request";
+    Counter "flags_request_faults_total" ["team_id"] "Evaluation requests answered with 5xx";
+    Counter "flags_request_kludge_total" ["type"] "Bodies that needed tolerance";
+    Counter "flags_token_validation_errors_total" ["reason"] "Evaluation requests with a token of no project";
+    Counter "flags_request_timeout_total" [] "Evaluation requests whose deadline passed";
+    Histogram "flags_queue_time_ms" [] "Milliseconds between X-Request-Start and the head of the request, where a proxy sets it";
+    Histogram "flags_pre_handler_time_ms" [] "Milliseconds from the head of a request to its handler; one request in 16";
+    Histogram "flags_concurrency_limit_wait_ms" [] "Milliseconds that a request waited for a place in the handlers";
+    // Caches and storage (17.4; `storage.md` 2.11, 5.9)
+    Counter "flags_team_cache_hit_total" ["cache_hit"] "Evaluation requests of a known team: true when it was held in memory";
+    Counter "flags_team_negative_cache_hit_total" [] "Requests for tokens that are remembered as unknown";
+    Counter "flags_db_team_reads_total" [] "Teams looked up in PostgreSQL";
+    Counter "flags_cohort_cache_hit_total" [] "Cohort definitions found in memory by a load";
+    Counter "flags_cohort_cache_miss_total" [] "Cohort definitions not found in memory by a load";
+    Gauge "flags_cohort_cache_size_bytes" [] "Bytes of cohort definitions in memory";
+    Gauge "flags_cohort_cache_entries" [] "Teams whose cohort definitions are in memory";
+    Counter "flags_db_cohort_reads_total" [] "Reads of cohort definitions";
+    Counter "flags_db_cohort_errors_total" [] "Reads of cohort definitions that failed";
+    Counter "flags_db_group_type_reads_total" [] "Reads of group type mappings";
+    Counter "flags_db_group_type_errors_total" [] "Reads of group type mappings that failed";
+    Counter "flags_db_person_and_group_properties_reads_total" [] "Requests that read stored persons or groups";
+    Counter "flags_property_cache_hits_total" [] "Evaluations that needed no stored property";
+    Counter "flags_property_cache_misses_total" [] "Evaluations that needed stored properties";
+    Gauge "flags_db_connection_pool_active_total" ["pool"] "Connections in use";
+    Gauge "flags_db_connection_pool_idle_total" ["pool"] "Connections open and unused";
+    Gauge "flags_db_connection_pool_max_total" ["pool"] "Most connections that may be open";
+    Gauge "flags_db_connection_pool_size" ["pool"] "Connections open";
+    Gauge "flags_pool_utilization_ratio" ["pool"] "Connections in use by the most that may be open";
+    Counter "db_connection_created_total" ["pool"] "Connections opened";
+    Histogram "flags_connection_hold_time_ms" ["pool"] "Milliseconds that a connection was held";
+    Histogram "flags_db_connection_time" ["pool"] "Milliseconds until a connection was had";
+    Counter "flags_acquire_timeout_total" ["pool"] "Connections that were not had in time";
+    Counter "flags_database_error_total" ["pool", "error_type", "timeout_type"] "Failed acquires and statements";
+    Counter "posthog_hypercache_get_from_cache" ["result", "namespace", "value"] "Reads of cache entries by where they ended";
+    Counter "posthog_hypercache_read_repair" ["result", "namespace", "value", "key"] "Entries written back to Redis";
+    Counter "posthog_tombstone_total" ["failure_type", "namespace", "value"] "Things that should not happen: entries in no tier";
+    // Evaluation (17.5)
+    Histogram "flags_evaluation_time" [] "Milliseconds that the evaluation of a request took; one request in 16";
+    Histogram "flags_person_query_time" [] "Milliseconds of a read that asked for a person";
+    Histogram "flags_group_query_time" [] "Milliseconds of a read that asked for groups";
+    Histogram "flags_cohort_query_time" [] "Milliseconds of a read that asked for static cohort membership";
+    Histogram "flags_definition_query_time" [] "Milliseconds of a read of flags from PostgreSQL";
+    Histogram "flags_properties_db_fetch_time" [] "Milliseconds that the stored facts of a request took";
+    Histogram "flags_groups_db_fetch_time" [] "Milliseconds that stored groups took";
+    Histogram "flags_hash_key_processing_time" [] "Milliseconds that the hash key overrides of a request took";
+    Counter "flags_flag_evaluation_error_total" ["reason"] "Flags without a value";
+    Counter "flags_flag_hash_key_writes_total" [] "Requests that recorded hash keys";
+    Counter "flags_hash_key_retries_total" ["operation"] "Second attempts at hash key overrides";
+    Counter "flags_hash_key_query_result_total" ["result"] "Looked up hash key overrides: found, empty, error";
+    Counter "flags_experience_continuity_requests_total" [] "Evaluations of teams with experience continuity";
+    Counter "flags_experience_continuity_optimized_total" ["status"] "Of these, look-ups performed and skipped";
+    Counter "flags_dependency_graph_build_total" [] "Projects compiled, dependency graph included";
+    Histogram "flags_dependency_graph_build_ms" [] "Milliseconds that compiling a project took";
+    Counter "missing_requested_flag_key" [] "Keys in flag_keys that no flag has";
+    // Ours
+    Histogram "feature_flags_request_duration_seconds" [] "Seconds an evaluation request that was answered with 200, in about 200 buckets: for comparing versions";
+    Histogram "feature_flags_stage_duration_seconds" ["stage"] "Seconds a stage of an evaluation: decode, snapshot, gather, evaluate, encode; one request in 16";
+    Gauge "feature_flags_snapshots" [] "Teams held in memory";
+    Gauge "feature_flags_snapshot_bytes" [] "Estimated bytes of the teams held in memory";
+    Gauge "feature_flags_snapshot_age_seconds" ["tier"] "Seconds since the oldest team that was used within a minute was known to be current, by the tier that it came from";
+    Gauge "feature_flags_unknown_tokens" [] "Tokens remembered as unknown";
+    Counter "feature_flags_snapshot_loads_total" ["tier", "outcome"] "Loads of teams: changed, unchanged, unknown_token, failed";
+    Histogram "feature_flags_snapshot_load_duration_seconds" [] "Seconds that a load took which found the team";
+    Histogram "feature_flags_write_to_serve_seconds" [] "Seconds from the announcement of a change to its being served";
+    Gauge "feature_flags_breaker_open" ["source"] "1 while a source is asked only now and then, because it failed repeatedly";
+    Counter "feature_flags_log_dropped_total" [] "Log lines that were dropped because nobody read fast enough";
+    Gauge "feature_flags_build_info" ["version"] "Always 1; its label is the version";
+    // The process
+    Counter "process_cpu_seconds_total" [] "Seconds of processor time, user and system";
+    Gauge "process_resident_memory_bytes" [] "Bytes of resident memory";
+    Gauge "process_threads" [] "Threads";
+    Gauge "process_start_time_seconds" [] "When the process started, seconds since 1970";
+    Gauge "process_open_fds" [] "Open file descriptors";
+}
