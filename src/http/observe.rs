@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use hyper::header::{HeaderName, USER_AGENT};
-use hyper::{HeaderMap, Method};
+use hyper::{HeaderMap, Method, StatusCode};
 
 use super::client_address::client_address;
 use super::request_id::RequestId;
@@ -24,6 +24,9 @@ use crate::wire::request::FlagRequest;
 
 /// Set by a proxy when a request reaches it.
 static REQUEST_START: HeaderName = HeaderName::from_static("x-request-start");
+
+/// Status of a request that a limiter refuses; one that is only counted says so in its note.
+const TOO_MANY_REQUESTS: u16 = StatusCode::TOO_MANY_REQUESTS.as_u16();
 
 /// What watches requests.
 #[derive(Debug)]
@@ -71,6 +74,7 @@ impl Observers {
     /// The end of an evaluation request.
     pub(super) fn end_flags(&self, arrival: &Arrival<'_>, note: &mut RequestNote, ending: &Ending) {
         self.end(arrival, ending);
+        note.rate_limited |= ending.status == TOO_MANY_REQUESTS;
         if let Some(start) = arrival.headers.get(&REQUEST_START) {
             note.queued = start.to_str().ok().and_then(|text| queued(text, ending.took));
         }
