@@ -81,6 +81,19 @@ fn a_flush_finds_everything_that_was_said_before_it() {
     assert_eq!(parsed[1]["http_status"], 200);
 }
 
+/// Lines that the log says it dropped.
+fn reported(bytes: &[u8]) -> u64 {
+    let text = String::from_utf8_lossy(bytes);
+    let said = text.lines().filter_map(|line| {
+        let before = line
+            .split(" log lines dropped")
+            .next()
+            .filter(|before| *before != line)?;
+        before.rsplit('"').next()?.parse::<u64>().ok()
+    });
+    said.sum()
+}
+
 #[test]
 fn what_nobody_reads_is_dropped_counted_and_said_later() {
     let (logger, written) = log(settings(), 0);
@@ -93,16 +106,11 @@ fn what_nobody_reads_is_dropped_counted_and_said_later() {
         assert!(sent < 10_000);
     }
     let dropped = logger.dropped();
-    let reader = std::thread::spawn(move || {
-        let mut bytes = Vec::new();
-        let mut said = false;
-        while !said {
-            bytes.extend(written.recv_timeout(HANG).expect("the writer goes on"));
-            said = String::from_utf8_lossy(&bytes).contains("log lines dropped");
-        }
-        bytes
-    });
-    let bytes = reader.join().expect("the reader ends");
+    let mut bytes = Vec::new();
+    while reported(&bytes) < dropped {
+        bytes.extend(written.recv_timeout(HANG).expect("the writer goes on"));
+    }
+    assert_eq!(reported(&bytes), dropped);
     let text = String::from_utf8(bytes).expect("lines are text");
     let whole = text
         .lines()
@@ -112,7 +120,6 @@ fn what_nobody_reads_is_dropped_counted_and_said_later() {
         whole as u64 + dropped <= sent,
         "{whole} written, {dropped} dropped of {sent}"
     );
-    assert!(text.contains(&format!("{dropped} log lines dropped")), "{text}");
 }
 
 #[test]
@@ -165,4 +172,28 @@ fn people_get_messages_as_they_know_them() {
         lines[1].contains(" INFO canonical_log_line http_status=503 duration_ms=1.500 "),
         "{lines:?}"
     );
+}
+
+#[test]
+fn a_refused_request_says_so() {
+    let (logger, written) = log(settings(), 1000);
+    let mut note = NoteLoan::take(true);
+    note.rate_limited = true;
+    let ending = Ending {
+        status: 429,
+        error_code: Some("token_rate_limited"),
+        took: Duration::ZERO,
+    };
+    logger.request(&note, ending, Instant::now());
+    assert!(logger.flush(HANG));
+    let line: Value = serde_json::from_str(&lines(&written)[0]).expect("a line is an object");
+    assert_eq!(
+        (&line["http_status"], &line["error_code"], &line["rate_limited"]),
+        (
+            &Value::from(429),
+            &Value::from("token_rate_limited"),
+            &Value::from(true)
+        )
+    );
+    assert_eq!(line.get("evaluation_type"), None);
 }
