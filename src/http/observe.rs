@@ -16,7 +16,7 @@ use crate::evaluation::EvaluationReport;
 use crate::snapshot::ProjectSnapshot;
 use crate::telemetry::log::{self, Logger};
 use crate::telemetry::{
-    Ending, ID_BYTES_MAX, PathLabel, RequestMetrics, RequestNote, TeamCache, TeamSlot, TextField,
+    Ending, ID_BYTES_MAX, NoteLoan, PathLabel, RequestMetrics, RequestNote, TeamCache, TeamSlot, TextField,
     USER_AGENT_CHARS_MAX, VERSION_BYTES_MAX,
 };
 use crate::wire::query::FlagsQuery;
@@ -59,9 +59,14 @@ impl Observers {
         }
     }
 
-    /// Whether evaluation requests should keep texts.
-    pub(super) fn is_logging(&self) -> bool {
-        self.log.is_some()
+    /// Whether anybody looks at requests.
+    pub(super) fn is_watching(&self) -> bool {
+        self.metrics.is_some() || self.log.is_some()
+    }
+
+    /// What an evaluation request writes to on its way.
+    pub(super) fn note(&self) -> NoteLoan {
+        NoteLoan::take(self.log.is_some(), self.metrics.is_some())
     }
 
     /// The end of a request that is not an evaluation.
@@ -73,6 +78,9 @@ impl Observers {
 
     /// The end of an evaluation request.
     pub(super) fn end_flags(&self, arrival: &Arrival<'_>, note: &mut RequestNote, ending: &Ending) {
+        if !self.is_watching() {
+            return;
+        }
         self.end(arrival, ending);
         note.rate_limited |= ending.status == TOO_MANY_REQUESTS;
         if let Some(start) = arrival.headers.get(&REQUEST_START) {

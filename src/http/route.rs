@@ -1,6 +1,7 @@
 //! Path and method to handler, and the order of checks on a flag route (`http.md` 1, 2.2).
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -15,7 +16,7 @@ use super::probes::{self, Probe};
 use super::respond::{Content, HttpError, Reply};
 use super::{AppState, FlagsCall, body, cors, exposition, flags, minimal, unwind};
 use crate::config::ServiceMode;
-use crate::telemetry::{Ending, NoteLoan, PathLabel, RequestNote};
+use crate::telemetry::{Ending, PathLabel, RequestNote};
 use crate::wire::percent;
 use crate::wire::query::FlagsQuery;
 
@@ -95,11 +96,13 @@ where
         };
         let allow = is_read_only.then_some(probes::ALLOW);
         let response = cors::preflight(origin, requested, allow);
-        state.observers.end(&arrival, &ending(&response, None, started));
+        state
+            .observers
+            .end(&arrival, &ending(state, &response, None, started));
         return response;
     }
     let is_evaluation = matches!(route, Route::Flags { .. });
-    let mut note = is_evaluation.then(|| NoteLoan::take(state.observers.is_logging()));
+    let mut note = is_evaluation.then(|| state.observers.note());
     let answered = unwind::catch(async {
         match (route, &mut note) {
             (Route::Flags { decide }, Some(note)) => {
@@ -117,7 +120,7 @@ where
     let answered = answered.unwrap_or(Err(HttpError::Internal));
     let error_code = answered.as_ref().err().map(HttpError::code);
     let response = cors::respond(answered.unwrap_or_else(HttpError::reply), origin);
-    let ending = ending(&response, error_code, started);
+    let ending = ending(state, &response, error_code, started);
     match &mut note {
         Some(note) if parts.method == Method::POST => state.observers.end_flags(&arrival, note, &ending),
         _ => state.observers.end(&arrival, &ending),
@@ -125,11 +128,21 @@ where
     response
 }
 
-fn ending<B>(response: &Response<B>, error_code: Option<&'static str>, started: Instant) -> Ending {
+fn ending<B>(
+    state: &AppState,
+    response: &Response<B>,
+    error_code: Option<&'static str>,
+    started: Instant,
+) -> Ending {
     Ending {
         status: response.status().as_u16(),
         error_code,
-        took: started.elapsed(),
+        // A look at the clock that nobody asked for is left out.
+        took: if state.observers.is_watching() {
+            started.elapsed()
+        } else {
+            Duration::ZERO
+        },
     }
 }
 

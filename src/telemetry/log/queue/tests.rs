@@ -61,7 +61,7 @@ fn lines(written: &Receiver<Vec<u8>>) -> Vec<String> {
 #[test]
 fn a_flush_finds_everything_that_was_said_before_it() {
     let (logger, written) = log(settings(), 1000);
-    let mut note = NoteLoan::take(true);
+    let mut note = NoteLoan::take(true, false);
     note.texts.set(TextField::DistinctId, "phc_secret \"x\"", 200);
     logger.request(&note, ending(200), Instant::now());
     logger.message(Level::Warn, &"redis://a:b@c is away");
@@ -97,7 +97,7 @@ fn reported(bytes: &[u8]) -> u64 {
 #[test]
 fn what_nobody_reads_is_dropped_counted_and_said_later() {
     let (logger, written) = log(settings(), 0);
-    let note = NoteLoan::take(true);
+    let note = NoteLoan::take(true, false);
     let mut sent = 0;
     // The writer is stuck in its first write, so the queues fill and stay full.
     while logger.dropped() < 10 {
@@ -163,7 +163,7 @@ fn people_get_messages_as_they_know_them() {
         1000,
     );
     logger.message(Level::Warn, &"s3 cannot be used");
-    let note = NoteLoan::take(true);
+    let note = NoteLoan::take(true, false);
     logger.request(&note, ending(503), Instant::now());
     assert!(logger.flush(HANG));
     let lines = lines(&written);
@@ -177,7 +177,7 @@ fn people_get_messages_as_they_know_them() {
 #[test]
 fn a_refused_request_says_so() {
     let (logger, written) = log(settings(), 1000);
-    let mut note = NoteLoan::take(true);
+    let mut note = NoteLoan::take(true, false);
     note.rate_limited = true;
     let ending = Ending {
         status: 429,
