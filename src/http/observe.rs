@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use hyper::header::{HeaderName, USER_AGENT};
-use hyper::{HeaderMap, Method};
+use hyper::{HeaderMap, Method, StatusCode};
 
 use super::client_address::client_address;
 use super::request_id::RequestId;
@@ -16,7 +16,7 @@ use crate::evaluation::EvaluationReport;
 use crate::snapshot::ProjectSnapshot;
 use crate::telemetry::log::{self, Logger};
 use crate::telemetry::{
-    Ending, ID_BYTES_MAX, PathLabel, RequestMetrics, RequestNote, TeamCache, TeamSlot, TextField,
+    Ending, ID_BYTES_MAX, NoteLoan, PathLabel, RequestMetrics, RequestNote, TeamCache, TeamSlot, TextField,
     USER_AGENT_CHARS_MAX, VERSION_BYTES_MAX,
 };
 use crate::wire::query::FlagsQuery;
@@ -24,6 +24,9 @@ use crate::wire::request::FlagRequest;
 
 /// Set by a proxy when a request reaches it.
 static REQUEST_START: HeaderName = HeaderName::from_static("x-request-start");
+
+/// Status of a request that a limiter refuses; one that is only counted says so in its note.
+const TOO_MANY_REQUESTS: u16 = StatusCode::TOO_MANY_REQUESTS.as_u16();
 
 /// What watches requests.
 #[derive(Debug)]
@@ -57,9 +60,14 @@ impl Observers {
         }
     }
 
-    /// Whether evaluation requests should keep texts.
-    pub(super) fn is_logging(&self) -> bool {
-        self.log.is_some()
+    /// Whether anybody looks at requests.
+    pub(super) fn is_watching(&self) -> bool {
+        self.metrics.is_some() || self.log.is_some()
+    }
+
+    /// What an evaluation request writes to on its way.
+    pub(super) fn note(&self) -> NoteLoan {
+        NoteLoan::take(self.log.is_some(), self.metrics.is_some())
     }
 
     /// The end of a request that is not an evaluation.
@@ -71,7 +79,11 @@ impl Observers {
 
     /// The end of an evaluation request.
     pub(super) fn end_flags(&self, arrival: &Arrival<'_>, note: &mut RequestNote, ending: &Ending) {
+        if !self.is_watching() {
+            return;
+        }
         self.end(arrival, ending);
+        note.rate_limited |= ending.status == TOO_MANY_REQUESTS;
         if let Some(start) = arrival.headers.get(&REQUEST_START) {
             note.queued = start.to_str().ok().and_then(|text| queued(text, ending.took));
         }

@@ -1,6 +1,7 @@
 //! Path and method to handler, and the order of checks on a flag route (`http.md` 1, 2.2).
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -16,7 +17,7 @@ use super::probes::{self, Probe};
 use super::respond::{HttpError, Reply};
 use super::{AppState, FlagsCall, admission, body, cors, definitions, exposition, flags, minimal, unwind};
 use crate::config::ServiceMode;
-use crate::telemetry::{Ending, NoteLoan, PathLabel, RequestNote};
+use crate::telemetry::{Ending, PathLabel, RequestNote};
 use crate::wire::query::FlagsQuery;
 
 const FLAGS_ALLOW: &str = "GET, POST, OPTIONS, HEAD";
@@ -95,11 +96,13 @@ where
         };
         let allow = is_read_only.then_some(probes::ALLOW);
         let response = cors::preflight(origin, requested, allow);
-        state.observers.end(&arrival, &ending(&response, None, started));
+        state
+            .observers
+            .end(&arrival, &ending(state, &response, None, started));
         return response;
     }
     let is_evaluation = matches!(route, Route::Flags { .. });
-    let mut note = is_evaluation.then(|| NoteLoan::take(state.observers.is_logging()));
+    let mut note = is_evaluation.then(|| state.observers.note());
     let mut warned = false;
     let mut etag = None;
     let answered = unwind::catch(async {
@@ -131,7 +134,7 @@ where
     if let Some(etag) = etag {
         definitions::validate(&mut response, etag);
     }
-    let ending = ending(&response, error_code, started);
+    let ending = ending(state, &response, error_code, started);
     match &mut note {
         Some(note) if parts.method == Method::POST => state.observers.end_flags(&arrival, note, &ending),
         _ => state.observers.end(&arrival, &ending),
@@ -139,11 +142,21 @@ where
     response
 }
 
-fn ending<B>(response: &Response<B>, error_code: Option<&'static str>, started: Instant) -> Ending {
+fn ending<B>(
+    state: &AppState,
+    response: &Response<B>,
+    error_code: Option<&'static str>,
+    started: Instant,
+) -> Ending {
     Ending {
         status: response.status().as_u16(),
         error_code,
-        took: started.elapsed(),
+        // A look at the clock that nobody asked for is left out.
+        took: if state.observers.is_watching() {
+            started.elapsed()
+        } else {
+            Duration::ZERO
+        },
     }
 }
 

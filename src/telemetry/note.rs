@@ -274,12 +274,12 @@ impl DerefMut for RequestNote {
 
 impl RequestNote {
     /// Begins the next request.
-    fn reset(&mut self, logged: bool) {
+    fn reset(&mut self, logged: bool, timed: bool) {
         self.texts.clear();
         self.uses = self.uses.wrapping_add(1);
         self.fields = NoteFields {
             logged,
-            sampled: self.uses.is_multiple_of(SAMPLED_ONE_IN),
+            sampled: timed && self.uses.is_multiple_of(SAMPLED_ONE_IN),
             ..NoteFields::default()
         };
     }
@@ -301,11 +301,11 @@ thread_local! {
 pub struct NoteLoan(Option<Box<RequestNote>>);
 
 impl NoteLoan {
-    /// An empty note. `logged`: its texts are wanted.
+    /// An empty note. `logged`: its texts are wanted; `timed`: somebody wants the stages of some requests.
     #[must_use]
-    pub fn take(logged: bool) -> Self {
+    pub fn take(logged: bool, timed: bool) -> Self {
         let mut note = IDLE.with_borrow_mut(Vec::pop).unwrap_or_default();
-        note.reset(logged);
+        note.reset(logged, timed);
         Self(Some(note))
     }
 }
@@ -365,7 +365,7 @@ mod tests {
     fn one_request_in_sixteen_is_sampled_and_memory_is_reused_clean() {
         let mut sampled = 0;
         for _ in 0..SAMPLED_ONE_IN * 10 {
-            let mut note = NoteLoan::take(true);
+            let mut note = NoteLoan::take(true, true);
             assert_eq!(
                 (note.team_id, note.texts.get(TextField::DistinctId)),
                 (None, None)

@@ -7,7 +7,7 @@ use metrics::{Counter, Histogram, counter, histogram};
 use super::http::{HttpMetrics, PathLabel};
 use super::metrics::buckets::DENSE_NAME;
 use super::note::{RequestNote, Stage, TeamCache};
-use super::teams::TeamTable;
+use super::teams::{Operation, TeamTable};
 use crate::config::TeamSet;
 use crate::engine::{FlagResult, FlagValue, Reason};
 use crate::evaluation::{Gathering, OverrideStatus};
@@ -199,6 +199,24 @@ impl RequestMetrics {
             self.property_cache_hits.increment(1);
         } else {
             self.record_gathering(&note.gathering);
+            self.record_operations(note);
+        }
+    }
+
+    #[cold]
+    fn record_operations(&self, note: &RequestNote) {
+        let gathering = &note.gathering;
+        let facts = |times: u32| if gathering.facts.is_some() { times } else { 0 };
+        for (operation, times) in [
+            (Operation::Person, facts(u32::from(gathering.person))),
+            (Operation::Group, facts(gathering.groups)),
+            (Operation::Cohort, facts(u32::from(gathering.static_cohorts > 0))),
+            (Operation::HashKey, u32::from(gathering.continuity.is_some())),
+        ] {
+            if times > 0 {
+                self.teams
+                    .record_operation(note.team, note.team_id, operation, times);
+            }
         }
     }
 

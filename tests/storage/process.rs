@@ -26,7 +26,11 @@ pub struct Reply {
 /// The program with nothing of this process's environment.
 pub fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_feature-flags"));
-    command.args(arguments).env_clear().stdin(Stdio::null());
+    command
+        .args(arguments)
+        .env_clear()
+        .env("LOG_LEVEL", "warn")
+        .stdin(Stdio::null());
     command
 }
 

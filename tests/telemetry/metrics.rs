@@ -143,6 +143,11 @@ fn evaluations_are_counted_by_what_became_of_them() {
     assert_eq!(value("flags_property_cache_misses_total"), 3.0);
     assert_eq!(value("flags_db_person_and_group_properties_reads_total"), 3.0);
     assert_eq!(value("flags_person_query_time_count"), 3.0);
+    let operation = [("team_id", &*team), ("operation_type", "person_query")];
+    assert_eq!(
+        metrics.value("flags_db_operations_per_request_count", &operation),
+        3.0
+    );
     assert_eq!(value("flags_property_cache_hits_total"), 42.0);
     assert_eq!(value("missing_requested_flag_key"), 4.0);
     assert_eq!(value("feature_flags_snapshots"), 1.0);

@@ -80,6 +80,7 @@ catalog! {
     Counter "flags_db_person_and_group_properties_reads_total" [] "Requests that read stored persons or groups";
     Counter "flags_property_cache_hits_total" [] "Evaluations that needed no stored property";
     Counter "flags_property_cache_misses_total" [] "Evaluations that needed stored properties";
+    Histogram "flags_db_operations_per_request" ["team_id", "operation_type"] "What a request asked of a database: rows of persons and groups, cohort membership, hash keys";
     Gauge "flags_db_connection_pool_active_total" ["pool"] "Connections in use";
     Gauge "flags_db_connection_pool_idle_total" ["pool"] "Connections open and unused";
     Gauge "flags_db_connection_pool_max_total" ["pool"] "Most connections that may be open";
