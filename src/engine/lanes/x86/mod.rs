@@ -22,7 +22,7 @@ mod avx2;
 mod avx512;
 mod rounds;
 
-use super::message::{Message, Starts};
+use super::message::Message;
 
 /// A set of instructions that this processor has; only [`Instructions::detect`] makes one, which is what makes
 /// [`Instructions::digests`] sound.
@@ -46,8 +46,8 @@ impl Instructions {
         }
     }
 
-    /// What digests start with after the first block of each message, and after the second if `second`.
-    pub fn digests(self, messages: [&Message; 8], second: bool) -> [Starts; 2] {
+    /// First 60 bits of the digests after the first block of each message, and after the second if `second`.
+    pub fn digests(self, messages: [&Message; 8], second: bool) -> [[u64; 8]; 2] {
         match self.0 {
             // SAFETY: `detect` has found AVX2.
             Set::Avx2 => unsafe { avx2::digests(messages, second) },
