@@ -15,7 +15,7 @@
 //! So interleaved SHA-NI brings nothing that AVX2 lacks, and 16 lanes gain a fourteenth only when all of them are
 //! full, while 512-bit vectors make older processors lower their clock for everything else that runs on them.
 //!
-//! The safe twin, which defines what is right, is [`super::digest`] over the `sha1` crate.
+//! The safe twin, which defines what is right, is [`super::level::digest`] over the `sha1` crate.
 #![allow(unsafe_code)]
 
 mod avx2;
