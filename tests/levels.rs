@@ -95,6 +95,12 @@ fn records(snapshot: &ProjectSnapshot, body: &str, scratch: &mut Scratch) -> Vec
 
 #[test]
 fn every_level_and_every_flag_alone() {
+    // Questions to the store have a deadline, though nothing here waits for its answer.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build();
+    let runtime = runtime.expect("a runtime");
+    let _entered = runtime.enter();
     for flags in [1, 7, 8, 9, 40, 300] {
         let snapshot = project(flags);
         let mut alone = Scratch::with_level(Level::PORTABLE);

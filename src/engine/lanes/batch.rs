@@ -21,7 +21,7 @@ pub(in crate::engine) struct Slot(u8);
 #[derive(Debug)]
 pub(in crate::engine) struct HashBatch {
     level: Level,
-    messages: Messages,
+    messages: Box<Messages>,
     /// Messages of two blocks from the front, of one block from the back: lanes shall work equally long.
     order: [u8; Messages::ROOM],
     two: usize,
@@ -46,7 +46,7 @@ impl HashBatch {
     pub fn new(level: Level) -> Self {
         Self {
             level,
-            messages: Messages::default(),
+            messages: Box::default(),
             order: [0; Messages::ROOM],
             two: 0,
             one: 0,

@@ -77,13 +77,7 @@ impl Level {
     pub(super) fn digests(self, messages: [&Message; LANES], second: bool) -> [[u64; LANES]; 2] {
         #[cfg(target_arch = "x86_64")]
         if let Some(instructions) = self.instructions {
-            return instructions.digests(messages, second).map(|[high, low]| {
-                let mut lanes = [0; LANES];
-                for (lane, (high, low)) in lanes.iter_mut().zip(high.into_iter().zip(low)) {
-                    *lane = first60(high, low);
-                }
-                lanes
-            });
+            return instructions.digests(messages, second);
         }
         let blocks = 1 + usize::from(second);
         [

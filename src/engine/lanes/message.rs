@@ -3,9 +3,6 @@
 /// Two blocks; a message that fits one leaves the second without meaning.
 pub(super) type Message = [[u8; 64]; 2];
 
-/// The first two words of eight digests: the first words, then the second words.
-pub(super) type Starts = [[u32; 8]; 2];
-
 /// Initial state of SHA-1 (FIPS 180-4, 5.3.1).
 pub(in crate::engine) const INITIAL: [u32; 5] =
     [0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476, 0xc3d2_e1f0];

@@ -76,6 +76,7 @@ impl Fragments {
     }
 
     /// Appends `"key":{…` up to and including the variant, ready for the reason.
+    #[inline]
     pub fn write_record(&self, flag: usize, value: FlagValue, out: &mut Vec<u8>) {
         let fragments = &self.flags[flag];
         if value == FlagValue::Off {
@@ -126,6 +127,7 @@ impl Fragments {
         &self.bytes[fragments.head.range()][..fragments.key as usize]
     }
 
+    #[inline]
     fn outcome(&self, flag: usize, value: FlagValue) -> &Outcome {
         let own = self.flags[flag].outcomes as usize;
         &self.outcomes[match value {

@@ -22,6 +22,7 @@ static READY: LazyLock<Vec<Box<[u8]>>> = LazyLock::new(|| {
 });
 
 /// Appends `"reason":{…}},`, the end of a flag's record.
+#[inline]
 pub fn write_reason(result: &FlagResult, out: &mut Vec<u8>) {
     let column = match result.condition_index() {
         None => 0,
@@ -31,6 +32,7 @@ pub fn write_reason(result: &FlagResult, out: &mut Vec<u8>) {
     out.extend_from_slice(&READY[result.reason as usize * (READY_CONDITIONS + 1) + column]);
 }
 
+#[cold]
 fn build(reason: Reason, condition: Option<u32>, out: &mut Vec<u8>) {
     let mut digits = itoa::Buffer::new();
     out.extend_from_slice(b"\"reason\":{\"code\":\"");

@@ -15,14 +15,14 @@
 //! So interleaved SHA-NI brings nothing that AVX2 lacks, and 16 lanes gain a fourteenth only when all of them are
 //! full, while 512-bit vectors make older processors lower their clock for everything else that runs on them.
 //!
-//! The safe twin, which defines what is right, is [`super::digest`] over the `sha1` crate.
+//! The safe twin, which defines what is right, is [`super::level::digest`] over the `sha1` crate.
 #![allow(unsafe_code)]
 
 mod avx2;
 mod avx512;
 mod rounds;
 
-use super::message::{Message, Starts};
+use super::message::Message;
 
 /// A set of instructions that this processor has; only [`Instructions::detect`] makes one, which is what makes
 /// [`Instructions::digests`] sound.
@@ -46,8 +46,8 @@ impl Instructions {
         }
     }
 
-    /// What digests start with after the first block of each message, and after the second if `second`.
-    pub fn digests(self, messages: [&Message; 8], second: bool) -> [Starts; 2] {
+    /// First 60 bits of the digests after the first block of each message, and after the second if `second`.
+    pub fn digests(self, messages: [&Message; 8], second: bool) -> [[u64; 8]; 2] {
         match self.0 {
             // SAFETY: `detect` has found AVX2.
             Set::Avx2 => unsafe { avx2::digests(messages, second) },

@@ -6,21 +6,21 @@ macro_rules! eight_lanes {
     ($features:literal) => {
         use core::arch::x86_64::{
             _mm256_add_epi32, _mm256_loadu_si256, _mm256_permute2x128_si256, _mm256_set1_epi32,
-            _mm256_setr_epi8, _mm256_shuffle_epi8, _mm256_storeu_si256, _mm256_unpackhi_epi32,
+            _mm256_setr_epi8, _mm256_shuffle_epi8, _mm256_srli_epi64, _mm256_storeu_si256, _mm256_unpackhi_epi32,
             _mm256_unpackhi_epi64, _mm256_unpacklo_epi32, _mm256_unpacklo_epi64, _mm256_xor_si256,
         };
 
-        use crate::engine::lanes::message::{INITIAL, Message, Starts};
+        use crate::engine::lanes::message::{INITIAL, Message};
 
-        /// What digests start with after the first block of each message, and after the second if `second`.
+        /// First 60 bits of the digests after the first block of each message, and after the second if `second`.
         #[target_feature(enable = $features)]
-        pub(super) fn digests(messages: [&Message; 8], second: bool) -> [Starts; 2] {
+        pub(super) fn digests(messages: [&Message; 8], second: bool) -> [[u64; 8]; 2] {
             let mut state = INITIAL.map(|word| splat(word));
-            let mut found = [[[0; 8]; 2]; 2];
+            let mut found = [[0; 8]; 2];
             for block in 0..1 + usize::from(second) {
                 let blocks = messages.map(|message| &message[block]);
                 state = rounds(state, words(blocks));
-                found[block] = [store(state[0]), store(state[1])];
+                found[block] = first60(state[0], state[1]);
             }
             found
         }
@@ -43,12 +43,24 @@ macro_rules! eight_lanes {
             _mm256_set1_epi32(word.cast_signed())
         }
 
+        /// First 60 bits of eight digests, from their first two words.
         #[inline]
         #[target_feature(enable = $features)]
-        fn store(vector: __m256i) -> [u32; 8] {
+        fn first60(high: __m256i, low: __m256i) -> [u64; 8] {
+            // Lanes 0, 1, 4, 5 and lanes 2, 3, 6, 7, the low word first as memory has it.
+            let front = _mm256_srli_epi64::<4>(_mm256_unpacklo_epi32(low, high));
+            let back = _mm256_srli_epi64::<4>(_mm256_unpackhi_epi32(low, high));
             let mut lanes = [0; 8];
-            // SAFETY: `lanes` is 32 bytes that may be written; no alignment is asked for.
-            unsafe { _mm256_storeu_si256(lanes.as_mut_ptr().cast(), vector) };
+            let [first, second] = [
+                _mm256_permute2x128_si256::<0x20>(front, back),
+                _mm256_permute2x128_si256::<0x31>(front, back),
+            ];
+            let pointer: *mut __m256i = lanes.as_mut_ptr().cast();
+            // SAFETY: `lanes` is 64 bytes that may be written; no alignment is asked for.
+            unsafe {
+                _mm256_storeu_si256(pointer, first);
+                _mm256_storeu_si256(pointer.add(1), second);
+            }
             lanes
         }
 
