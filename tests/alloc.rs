@@ -228,11 +228,13 @@ fn a_warm_worker_allocates_nothing_between_decode_and_encode() {
     );
     locations();
     // A known key costs no allocation.
-    const LIMITED: [(&str, &str); 4] = [
+    const LIMITED: [(&str, &str); 6] = [
         ("FLAGS_IP_RATE_LIMIT_ENABLED", "true"),
         ("FLAGS_IP_RATE_LIMIT_LOG_ONLY", "false"),
         ("FLAGS_RATE_LIMIT_ENABLED", "true"),
         ("FLAGS_RATE_LIMIT_LOG_ONLY", "false"),
+        ("FLAGS_IP_BURST_SIZE", "1000000"),
+        ("FLAGS_BUCKET_CAPACITY", "1000000"),
     ];
     let unwatched = [whole_requests(&[]), whole_requests(&LIMITED)];
     install_to(

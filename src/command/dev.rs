@@ -18,7 +18,7 @@ const ANNOUNCED_MAX: usize = 10;
 
 /// Serves until told to stop.
 pub fn run(arguments: &Dev) -> Result<ExitCode, Failure> {
-    let mut config = start::config()?;
+    let (mut config, _) = start::read()?;
     if let Some(address) = arguments.address {
         config.server.address = address;
     }

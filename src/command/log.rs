@@ -7,10 +7,12 @@ use feature_flags::config::{Config, LogLevel};
 use feature_flags::http::user_agent::library_of;
 use feature_flags::telemetry::log::{self, Level, LogSettings};
 
+use super::start;
+
 /// How long the end of a command waits for its last lines to be read.
 const FLUSH_LIMIT: Duration = Duration::from_secs(2);
 
-/// Starts the log. `for_people`: whoever runs this looks at it, if standard error is a terminal.
+/// Starts the log, and says in it what is odd about the settings. `for_people`: whoever runs this looks at it, if standard error is a terminal.
 pub fn install(config: &Config, for_people: bool) {
     let telemetry = &config.telemetry;
     let level = match telemetry.log_level {
@@ -28,7 +30,7 @@ pub fn install(config: &Config, for_people: bool) {
         queue_max: telemetry.log_queue_max,
         read_agent: library_of,
     });
-    for warning in config.warnings() {
+    for warning in start::warnings(config) {
         log::warn(warning);
     }
 }

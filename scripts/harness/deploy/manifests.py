@@ -156,8 +156,7 @@ def program_problems(documents, binary):
         )
     said = json.loads(run.stdout)
     yield from said["errors"]
-    # True until the exporter is built in.
-    yield from (warning for warning in said["warnings"] if not warning.startswith("ENABLE_METRICS=true"))
+    yield from said["warnings"]
     known = {setting["name"] for setting in said["settings"]}
     known |= {f"{setting['name']}_FILE" for setting in said["settings"] if setting["secret"]}
     yield from (f"{name} is no setting" for name in sorted(set(settings) - known))

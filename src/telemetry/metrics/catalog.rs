@@ -65,6 +65,12 @@ catalog! {
     Histogram "flags_queue_time_ms" [] "Milliseconds between X-Request-Start and the head of the request, where a proxy sets it";
     Histogram "flags_pre_handler_time_ms" [] "Milliseconds from the head of a request to its handler; one request in 16";
     Histogram "flags_concurrency_limit_wait_ms" [] "Milliseconds that a request waited for a place in the handlers";
+    Counter "flags_rate_limit_exceeded_total" ["mode", "action"] "Evaluation requests over the limit of their project token";
+    Counter "flags_ip_rate_limit_exceeded_total" ["mode", "action"] "Evaluation requests over the limit of their address";
+    Gauge "flags_rate_limiter_token_entries" [] "Project tokens that the limiter tells apart";
+    Gauge "flags_rate_limiter_ip_entries" [] "Addresses that the limiter tells apart";
+    Gauge "flags_rate_limiter_definitions_entries" [] "Teams that the limiter of definitions tells apart";
+    Counter "geoip_properties_differ_from_lookup" [] "Evaluation requests whose own location differs from that of their address";
     // Caches and storage (17.4; `storage.md` 2.11, 5.9)
     Counter "flags_team_cache_hit_total" ["cache_hit"] "Evaluation requests of a known team: true when it was held in memory";
     Counter "flags_team_negative_cache_hit_total" [] "Requests for tokens that are remembered as unknown";
@@ -94,6 +100,9 @@ catalog! {
     Counter "posthog_hypercache_get_from_cache" ["result", "namespace", "value"] "Reads of cache entries by where they ended";
     Counter "posthog_hypercache_read_repair" ["result", "namespace", "value", "key"] "Entries written back to Redis";
     Counter "posthog_tombstone_total" ["failure_type", "namespace", "value"] "Things that should not happen: entries in no tier";
+    Counter "flag_request_redis_error" ["error"] "Commands to Redis that failed";
+    Gauge "feature_flags_billing_limits_loaded_tokens" ["cache_key"] "Projects over their quota of flag requests";
+    Gauge "session_replay_billing_limits_loaded_tokens" ["cache_key"] "Projects over their quota of recordings";
     // Evaluation (17.5)
     Histogram "flags_evaluation_time" [] "Milliseconds that the evaluation of a request took; one request in 16";
     Histogram "flags_person_query_time" [] "Milliseconds of a read that asked for a person";
@@ -112,6 +121,23 @@ catalog! {
     Counter "flags_dependency_graph_build_total" [] "Projects compiled, dependency graph included";
     Histogram "flags_dependency_graph_build_ms" [] "Milliseconds that compiling a project took";
     Counter "missing_requested_flag_key" [] "Keys in flag_keys that no flag has";
+    // Definitions (17.6)
+    Counter "flags_flag_definitions_requests_total" ["key"] "Authenticated requests for definitions, by team";
+    Counter "flags_flag_definitions_auth_total" ["method"] "Credentials that opened a team";
+    Counter "flags_flag_definitions_rate_limited_total" ["mode"] "Requests for definitions over the limit of their team";
+    Counter "flags_flag_definitions_rate_limit_bypassed_total" [] "Requests for definitions of teams that are not limited";
+    Counter "flags_flag_definitions_cache_hit_total" ["source"] "Definitions served, by the tier that they came from";
+    Counter "flags_flag_definitions_cache_miss_total" ["reason"] "Requests for definitions that no tier had";
+    Counter "flags_flag_definitions_etag_total" ["result"] "Comparisons of If-None-Match";
+    // Usage (`storage.md` 6.6)
+    Counter "flags_billing_records_total" [] "Requests taken into a write of usage";
+    Counter "flags_billing_entries_flushed_total" [] "Usage counts written";
+    Counter "flags_billing_flush_errors_total" [] "Writes of usage that failed";
+    Counter "flags_billing_unflushed_requests_total" ["cause"] "Requests whose usage was not written";
+    Gauge "flags_billing_pending_entries" [] "Usage counts in memory";
+    Gauge "flags_billing_pending_records" [] "Requests whose usage is in memory";
+    Gauge "flags_billing_seconds_since_successful_flush" [] "Seconds since usage was written, or since the start";
+    Counter "feature_flags_usage_uncertain_requests_total" [] "Requests whose usage may or may not have been written, because a reply was lost";
     // Ours
     Histogram "feature_flags_request_duration_seconds" [] "Seconds an evaluation request that was answered with 200, in about 200 buckets: for comparing versions";
     Histogram "feature_flags_stage_duration_seconds" ["stage"] "Seconds a stage of an evaluation: decode, snapshot, gather, evaluate, encode; one request in 16";
@@ -125,6 +151,8 @@ catalog! {
     Gauge "feature_flags_breaker_open" ["source"] "1 while a source is asked only now and then, because it failed repeatedly";
     Counter "feature_flags_log_dropped_total" [] "Log lines that were dropped because nobody read fast enough";
     Gauge "feature_flags_build_info" ["version"] "Always 1; its label is the version";
+    Counter "feature_flags_rate_limiter_shared_bucket_total" ["limiter"] "Checks of keys that share a bucket, because the limiter is full";
+    Counter "feature_flags_geoip_lookups_total" ["result"] "Locations looked up: found, unknown, unreadable";
     // The process
     Counter "process_cpu_seconds_total" [] "Seconds of processor time, user and system";
     Gauge "process_resident_memory_bytes" [] "Bytes of resident memory";
