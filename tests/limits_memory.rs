@@ -147,8 +147,10 @@ fn a_flood_of_keys_is_bounded_and_comes_back() {
         assert_eq!(entries, 200_000);
         assert!(seen.most < entries * BYTES_AN_ENTRY + FIXED, "{}", seen.most);
         assert!(seen.after < FIXED, "{}", seen.after);
-        // 900,000 strangers share 1,024 buckets: of 1,000 requests by address, more than come; of 500 by token.
-        assert_eq!(refused, 900_000 - 1024 * 500);
+        // 900,000 strangers of each kind share 1,024 buckets, some 879 a bucket: all buckets of 500 by token run dry. Of those of
+        // 1,000 by address one may too, by the chance of the hash keys, and then by a few.
+        let by_token = 900_000 - 1024 * 500;
+        assert!((by_token..by_token + 500).contains(&refused), "{refused}");
     }
     let (seen, entries, refused) = run("unbounded", "100000000", 4);
     assert_eq!((entries, refused), (2 * KEYS as usize, 0));

@@ -1,6 +1,7 @@
 //! Whose a credential is: from memory, else from the shared results, else from the database, once at a time.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -13,13 +14,21 @@ use super::port::{AuthError, CredentialStore, KeyUses, SharedCredentials};
 use super::principal::Principal;
 use super::{legacy, shared};
 use crate::hypercache::DatabaseError;
+use crate::resilience::Breaker;
 
 /// Refreshes of known credentials at one time; beyond it they run out, and are looked up as new ones.
 const REFRESHES_MAX: usize = 32;
 
-/// Look-ups that ask stores at one time; others wait for their turn. Fewer than a pool has connections, so that a flood of
-/// made-up credentials leaves some to everything else.
-const ASKING_MAX: usize = 6;
+/// Look-ups of new credentials that ask stores at one time; others wait for their turn. Fewer than a pool has connections, so
+/// that a flood of made-up credentials leaves some to everything else.
+const ASKING_MAX: usize = 4;
+
+/// The same for credentials that have been somebody's: no flood of made-up ones is before them.
+const ASKING_KNOWN_MAX: usize = 2;
+
+/// One part in this many of the look-ups is all that new credentials for one team may take, so that made-up ones for a
+/// team keep only that team's new ones out.
+const TEAM_SHARE: usize = 8;
 
 /// Hashes of the older kind computed at one time.
 const LEGACY_MAX: usize = 2;
@@ -27,8 +36,11 @@ const LEGACY_MAX: usize = 2;
 /// Notes of use under way; more are left out until the next request.
 const USES_MAX: usize = 16;
 
-/// A look-up as a whole: a connection and an answer take less.
-const LOOKUP_MAX: Duration = Duration::from_secs(10);
+/// A look-up as a whole, its wait for a turn included: less than a request has.
+const LOOKUP_MAX: Duration = Duration::from_secs(4);
+
+/// What stores have to answer in; the statement limit of the pool is two seconds.
+const ASK_MAX: Duration = Duration::from_millis(2500);
 
 /// How often the use of a key is noted (`storage.md` 7.5).
 const USE_INTERVAL: Duration = Duration::from_secs(3600);
@@ -61,14 +73,33 @@ pub struct AuthStores {
 
 type Landed = Option<Result<Arc<KnownCredential>, AuthError>>;
 
+/// Look-ups under way.
+#[derive(Default)]
+struct Flying {
+    by_credential: HashMap<[u8; 32], watch::Receiver<Landed>>,
+    /// How many of new credentials there are for each team that is known to be asked for.
+    by_team: HashMap<i32, usize>,
+}
+
+/// Which look-up a credential is in for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// It has been somebody's.
+    Known,
+    /// Never seen, for this team if the request names one.
+    New(Option<i32>),
+}
+
 /// See the module.
 pub struct Authenticator {
     stores: AuthStores,
     settings: AuthSettings,
-    flying: Mutex<HashMap<[u8; 32], watch::Receiver<Landed>>>,
+    flying: Mutex<Flying>,
     lookups: Arc<Semaphore>,
     refreshes: Arc<Semaphore>,
     asking: Semaphore,
+    asking_known: Semaphore,
+    breaker: Breaker,
     legacy: Arc<Semaphore>,
     uses: Arc<Semaphore>,
 }
@@ -87,6 +118,8 @@ impl Authenticator {
             lookups: Arc::new(Semaphore::new(settings.lookups_max.min(Semaphore::MAX_PERMITS))),
             refreshes: Arc::new(Semaphore::new(REFRESHES_MAX)),
             asking: Semaphore::new(ASKING_MAX),
+            asking_known: Semaphore::new(ASKING_KNOWN_MAX),
+            breaker: Breaker::new("credentials"),
             legacy: Arc::new(Semaphore::new(LEGACY_MAX)),
             uses: Arc::new(Semaphore::new(USES_MAX)),
             settings,
@@ -94,13 +127,14 @@ impl Authenticator {
     }
 
     /// Whose a credential is. From memory without a lock; requests for one that is not there share a look-up, which goes
-    /// on when they go away.
+    /// on when they go away. `team_id`: the team that the request names.
     ///
     /// # Errors
     /// When nobody has it, too many are being looked up, or no store answers; the latter two say nothing of it.
     pub async fn identify(
         self: &Arc<Self>,
         credential: &Credential<'_>,
+        team_id: Option<i32>,
     ) -> Result<Arc<KnownCredential>, AuthError> {
         if credential.is_oversized() {
             return Err(nobody(credential.is_secret()));
@@ -108,21 +142,16 @@ impl Authenticator {
         match self.stores.cache.get(&credential.digest(), Instant::now()) {
             Remembered::Known(known) => Ok(known),
             Remembered::Due(known) => {
-                if !known.refreshing.swap(true, Ordering::AcqRel) && self.join(credential, true).is_err() {
+                if !known.refreshing.swap(true, Ordering::AcqRel)
+                    && self.join(credential, Kind::Known).is_err()
+                {
                     known.refreshing.store(false, Ordering::Release);
                 }
                 Ok(known)
             }
             Remembered::Nobody => Err(nobody(credential.is_secret())),
-            Remembered::Nothing => {
-                let mut flight = self.join(credential, false)?;
-                match flight.wait_for(Option::is_some).await.as_deref() {
-                    Ok(Some(result)) => result.clone(),
-                    _ => Err(AuthError::Store(DatabaseError::Unavailable(
-                        "the look-up was abandoned".to_owned(),
-                    ))),
-                }
-            }
+            Remembered::Over => landed(self.join(credential, Kind::Known)?).await,
+            Remembered::Nothing => landed(self.join(credential, Kind::New(team_id))?).await,
         }
     }
 
@@ -159,32 +188,46 @@ impl Authenticator {
         });
     }
 
-    /// The look-up of a credential that is under way, or a new one. `known`: it is not a new one.
+    /// The look-up of a credential that is under way, or a new one.
     fn join(
         self: &Arc<Self>,
         credential: &Credential<'_>,
-        known: bool,
+        kind: Kind,
     ) -> Result<watch::Receiver<Landed>, AuthError> {
         let digest = credential.digest();
         let mut flying = self.flying.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(flight) = flying.get(&digest) {
+        if let Some(flight) = flying.by_credential.get(&digest) {
             return Ok(flight.clone());
         }
-        let permits = if known { &self.refreshes } else { &self.lookups };
+        let (permits, team_id) = match kind {
+            Kind::Known => (&self.refreshes, None),
+            Kind::New(team_id) => (&self.lookups, team_id),
+        };
+        let share = (self.settings.lookups_max / TEAM_SHARE).max(1);
+        if team_id.is_some_and(|id| flying.by_team.get(&id).is_some_and(|count| *count >= share)) {
+            return Err(AuthError::Busy);
+        }
         let permit = Arc::clone(permits)
             .try_acquire_owned()
             .map_err(|_| AuthError::Busy)?;
         let (sender, receiver) = watch::channel(None);
-        flying.insert(digest, receiver.clone());
+        flying.by_credential.insert(digest, receiver.clone());
+        if let Some(id) = team_id {
+            *flying.by_team.entry(id).or_default() += 1;
+        }
         drop(flying);
         let landing = Landing {
             authenticator: Arc::clone(self),
             digest,
+            team_id,
             _permit: permit,
         };
         let (value, is_secret) = (credential.value().to_owned(), credential.is_secret());
         tokio::spawn(async move {
-            let result = landing.authenticator.look_up(&value, digest, is_secret).await;
+            let result = landing
+                .authenticator
+                .look_up(&value, digest, is_secret, kind == Kind::Known)
+                .await;
             // Before the waiters wake: who asks next starts anew instead of joining what has ended.
             drop(landing);
             sender.send_replace(Some(result));
@@ -197,11 +240,12 @@ impl Authenticator {
         value: &str,
         digest: [u8; 32],
         is_secret: bool,
+        is_known: bool,
     ) -> Result<Arc<KnownCredential>, AuthError> {
         let cache = &self.stores.cache;
         let (revocations, since) = (cache.revocations(), Instant::now());
         let hash = stored_form(&digest);
-        let asked = self.ask(value, &hash, is_secret);
+        let asked = self.ask_in_turn(value, &hash, is_secret, is_known);
         match tokio::time::timeout(LOOKUP_MAX, asked).await {
             Err(_) => Err(AuthError::Store(DatabaseError::Timeout)),
             Ok(Err(error)) => {
@@ -223,9 +267,37 @@ impl Authenticator {
         }
     }
 
-    async fn ask(&self, value: &str, hash: &str, is_secret: bool) -> Result<Option<Principal>, AuthError> {
+    async fn ask_in_turn(
+        &self,
+        value: &str,
+        hash: &str,
+        is_secret: bool,
+        is_known: bool,
+    ) -> Result<Option<Principal>, AuthError> {
+        let turns = if is_known {
+            &self.asking_known
+        } else {
+            &self.asking
+        };
         // Never closed; without a turn it would only be one more.
-        let _turn = self.asking.acquire().await;
+        let _turn = turns.acquire().await;
+        // Where a store hangs, requests are not to wait for it one after another.
+        let permit = self
+            .breaker
+            .admit(Instant::now())
+            .map_err(|open| AuthError::Store(DatabaseError::Unavailable(open.to_string())))?;
+        let asked = tokio::time::timeout(ASK_MAX, self.ask(value, hash, is_secret)).await;
+        let asked = asked.unwrap_or(Err(AuthError::Store(DatabaseError::Timeout)));
+        match &asked {
+            Err(AuthError::Store(DatabaseError::Timeout | DatabaseError::Unavailable(_))) => {
+                permit.failed(Instant::now());
+            }
+            _ => permit.succeeded(),
+        }
+        asked
+    }
+
+    async fn ask(&self, value: &str, hash: &str, is_secret: bool) -> Result<Option<Principal>, AuthError> {
         if let Some(shared) = &self.stores.shared
             && let Some(principal) = shared.get(hash).await.as_deref().and_then(shared::parse)
         {
@@ -273,6 +345,16 @@ impl Authenticator {
     }
 }
 
+/// The outcome of a look-up that is under way.
+async fn landed(mut flight: watch::Receiver<Landed>) -> Result<Arc<KnownCredential>, AuthError> {
+    match flight.wait_for(Option::is_some).await.as_deref() {
+        Ok(Some(result)) => result.clone(),
+        _ => Err(AuthError::Store(DatabaseError::Unavailable(
+            "the look-up was abandoned".to_owned(),
+        ))),
+    }
+}
+
 fn nobody(is_secret: bool) -> AuthError {
     if is_secret {
         AuthError::SecretInvalid
@@ -285,6 +367,7 @@ fn nobody(is_secret: bool) -> AuthError {
 struct Landing {
     authenticator: Arc<Authenticator>,
     digest: [u8; 32],
+    team_id: Option<i32>,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -295,6 +378,14 @@ impl Drop for Landing {
             .flying
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        flying.remove(&self.digest);
+        flying.by_credential.remove(&self.digest);
+        if let Some(id) = self.team_id
+            && let Entry::Occupied(mut count) = flying.by_team.entry(id)
+        {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
     }
 }

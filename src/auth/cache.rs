@@ -17,6 +17,10 @@ pub const CREDENTIAL_TTL_MAX: Duration = Duration::from_secs(60);
 /// Credentials that nobody has are remembered for less: one may be about to be given out.
 const NEGATIVE_TTL_MAX: Duration = Duration::from_secs(10);
 
+/// A credential is asked for again once this part of its time is over. SDKs poll every 30 seconds by default: one of them alone is
+/// enough to keep a credential from running out in 60.
+const REFRESH_SHARE: u32 = 3;
+
 /// Valid credentials remembered, some half a kilobyte each.
 const KNOWN_MAX: usize = 10_000;
 
@@ -53,8 +57,10 @@ impl KnownCredential {
 pub(super) enum Remembered {
     /// Somebody's.
     Known(Arc<KnownCredential>),
-    /// The same, and about to be forgotten.
+    /// The same, and old enough to be asked for again.
     Due(Arc<KnownCredential>),
+    /// Was somebody's when it was last asked for, and its time is over.
+    Over,
     /// Nobody's.
     Nobody,
     /// Nothing.
@@ -90,14 +96,14 @@ impl CredentialCache {
         let known = self.known.peek_with(digest, |_, known| {
             let age = now.saturating_duration_since(known.since);
             if age >= known.ttl {
-                None
-            } else if age >= known.ttl * 3 / 4 {
-                Some(Remembered::Due(Arc::clone(known)))
+                Remembered::Over
+            } else if age >= known.ttl / REFRESH_SHARE {
+                Remembered::Due(Arc::clone(known))
             } else {
-                Some(Remembered::Known(Arc::clone(known)))
+                Remembered::Known(Arc::clone(known))
             }
         });
-        if let Some(Some(known)) = known {
+        if let Some(known) = known {
             return known;
         }
         match self.negative.peek_with(digest, |_, until| now < *until) {
@@ -230,10 +236,10 @@ mod tests {
         let start = Instant::now();
         cache.insert(digest(1), &known(start), 0);
         let at = |seconds| cache.get(&digest(1), start + Duration::from_secs(seconds));
-        assert!(matches!(at(44), Remembered::Known(_)));
-        assert!(matches!(at(45), Remembered::Due(_)));
+        assert!(matches!(at(19), Remembered::Known(_)));
+        assert!(matches!(at(20), Remembered::Due(_)));
         assert!(matches!(at(59), Remembered::Due(_)));
-        assert!(matches!(at(60), Remembered::Nothing));
+        assert!(matches!(at(60), Remembered::Over));
         cache.insert_nobody(digest(1), start, MINUTE);
         assert!(matches!(at(0), Remembered::Nobody));
         assert!(matches!(at(10), Remembered::Nothing));

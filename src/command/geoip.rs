@@ -5,6 +5,7 @@ use std::sync::Arc;
 use feature_flags::config::Config;
 use feature_flags::context::geo::GeoSource;
 use feature_flags::store::geoip::{GeoDatabase, GeoOpenError};
+use feature_flags::telemetry::log;
 
 use super::Failure;
 
@@ -21,11 +22,11 @@ pub fn open(config: &Config) -> Result<Option<Arc<dyn GeoSource>>, Failure> {
     match GeoDatabase::open(path) {
         Ok(database) => Ok(Some(Arc::new(database))),
         Err(GeoOpenError::Absent) if !config.is_set(VARIABLE) => {
-            eprintln!(
-                "warning: no location database at {}: requests get no $geoip_ properties \
+            log::warn(format_args!(
+                "no location database at {}: requests get no $geoip_ properties \
                  ({VARIABLE} names another file, empty: none)",
                 path.display()
-            );
+            ));
             Ok(None)
         }
         Err(error) => Err(Failure::context(

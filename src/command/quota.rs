@@ -5,6 +5,7 @@ use std::sync::Arc;
 use feature_flags::config::Config;
 use feature_flags::http::AppState;
 use feature_flags::quota::{LimitSource, Notice, Say, Tasks, TasksSettings, UsageSink};
+use feature_flags::telemetry::log;
 
 /// Starts them over a store.
 pub fn start(
@@ -22,8 +23,11 @@ pub fn start(
         last_flush_timeout: config.quota.shutdown_flush_timeout,
     };
     let say: Say = Arc::new(|notice: &Notice| {
-        let kind = if notice.is_warning() { "warning" } else { "info" };
-        eprintln!("{kind}: {notice}");
+        if notice.is_warning() {
+            log::warn(format_args!("{notice}"));
+        } else {
+            log::info(format_args!("{notice}"));
+        }
     });
     Tasks::start(&app.quota, limits, usage, settings, &say)
 }

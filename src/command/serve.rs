@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use feature_flags::config::{Config, Setting};
 use feature_flags::server::{Server, runtime};
-use feature_flags::telemetry::metrics;
+use feature_flags::telemetry::{self, metrics};
 
 use super::{Failure, check, connected, geoip, log, monitors, quota, service, start};
 
@@ -43,7 +43,7 @@ async fn serve(config: &Config, settings: Vec<Setting>) -> Result<ExitCode, Fail
     println!("feature-flags listening on http://{address}");
     println!("entries: {}", connected.sources());
     for finding in check::machine(config, &settings) {
-        eprintln!("warning: {}", finding.line());
+        telemetry::log::warn(finding.line());
     }
     if config.server.exit_when_dependency_unavailable {
         if !monitors::report(config, &settings).await {

@@ -27,7 +27,7 @@ pub fn signals() -> Result<Signals, Failure> {
 /// Starts the task that forgets idle keys of the rate limiters and says what they let through in log-only mode.
 pub fn clean_limits(config: &Config, app: &AppState) {
     let every = config.rate_limit.cleanup_interval;
-    let say = |line: &str| eprintln!("warning: {line}");
+    let say = |line: &str| log::warn(line);
     tokio::spawn(Arc::clone(&app.limits).keep_clean(every, say));
 }
 

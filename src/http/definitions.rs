@@ -139,7 +139,7 @@ async fn admitted(state: &AppState, call: &DefinitionsCall<'_>) -> Result<Arc<Fe
         // Only a secret names its team (`http.md` 13.2).
         None => {
             let credential = call.credential.as_ref().ok_or(HttpError::NoCredential)?;
-            let found = auth.identify(credential).await.map_err(auth_error)?;
+            let found = auth.identify(credential, None).await.map_err(auth_error)?;
             let token = found
                 .principal
                 .project_token()
@@ -154,7 +154,8 @@ async fn admitted(state: &AppState, call: &DefinitionsCall<'_>) -> Result<Arc<Fe
         Some(known) => known,
         None => {
             let credential = call.credential.as_ref().ok_or(HttpError::NoCredential)?;
-            auth.identify(credential).await.map_err(auth_error)?
+            let team_id = Some(team.identity.id);
+            auth.identify(credential, team_id).await.map_err(auth_error)?
         }
     };
     let team_id = team.identity.id;
@@ -171,10 +172,16 @@ async fn admitted(state: &AppState, call: &DefinitionsCall<'_>) -> Result<Arc<Fe
     if state.quota.is_limited(Resource::FeatureFlags, &token) {
         return Err(HttpError::DefinitionsOverQuota);
     }
-    feeds.payloads.get_or_load(&token).await.map_err(|error| {
+    let feed = feeds.payloads.get_or_load(&token).await.map_err(|error| {
         metrics.failed(&error);
         feed_error(error)
-    })
+    })?;
+    // A token that has moved to another team: what is held is the old one's until it is loaded again.
+    if feed.team_id == team_id {
+        Ok(feed)
+    } else {
+        Err(HttpError::CacheMissing)
+    }
 }
 
 /// Only a full answer with a flag that is billed counts (`http.md` 13.7).

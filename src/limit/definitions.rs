@@ -93,13 +93,24 @@ fn full_rates(settings: &DefinitionsSettings) -> &BTreeMap<i32, Rate> {
     }
 }
 
-/// A team whose limit was raised is not held to less because its clients send an `ETag` back.
+/// A team whose limit was raised is not held to less because its clients send an `ETag` back, and one whose limit was
+/// lowered cannot get around that by sending one: its conditional requests are lowered by as much.
 fn conditional_rates(settings: &DefinitionsSettings) -> BTreeMap<i32, Rate> {
     let usual = quota::per_day(per_minute(settings.conditional_rate_per_minute));
-    let raised = full_rates(settings)
-        .iter()
-        .filter(|(_, rate)| quota::per_day(**rate) > usual);
-    let mut rates: BTreeMap<i32, Rate> = raised.map(|(team, rate)| (*team, *rate)).collect();
+    let full = quota::per_day(per_minute(settings.default_rate_per_minute));
+    let changed = full_rates(settings).iter().filter_map(|(team, rate)| {
+        let per_day = quota::per_day(*rate);
+        if per_day > usual {
+            Some((*team, *rate))
+        } else if per_day < full {
+            let times = settings.conditional_rate_per_minute / settings.default_rate_per_minute;
+            let requests = rate.requests.saturating_mul(times.max(1));
+            Some((*team, Rate { requests, ..*rate }))
+        } else {
+            None
+        }
+    });
+    let mut rates: BTreeMap<i32, Rate> = changed.collect();
     rates.extend(&settings.conditional_rate_limits.rates);
     rates
 }

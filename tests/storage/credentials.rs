@@ -62,7 +62,11 @@ fn stored(value: &str) -> String {
 async fn judge(authenticator: &Arc<Authenticator>, value: &str) -> Result<(), AuthError> {
     let header = format!("Bearer {value}");
     let credential = Credential::read(&header).expect("a credential");
-    authenticator.identify(&credential).await?.principal.opens(TEAM)
+    authenticator
+        .identify(&credential, None)
+        .await?
+        .principal
+        .opens(TEAM)
 }
 
 async fn every_credential_is_judged(stores: AuthStores) {
@@ -147,7 +151,7 @@ async fn project_secret_keys_are_looked_at_after_team_secrets() {
     }
     let header = "Bearer phs_project_reads";
     let known = authenticator
-        .identify(&Credential::read(header).expect("a credential"))
+        .identify(&Credential::read(header).expect("a credential"), None)
         .await
         .expect("somebody's");
     let other = Team { id: 8, ..TEAM };
@@ -430,7 +434,10 @@ async fn the_use_of_a_key_is_noted_once_an_hour_among_all_processes() {
     for (at, connected) in [&first, &second].into_iter().enumerate() {
         let authenticator = Arc::new(Authenticator::new(connected.auth(), SETTINGS));
         let credential = Credential::read("Bearer phx_reads").expect("a credential");
-        let known = authenticator.identify(&credential).await.expect("somebody's");
+        let known = authenticator
+            .identify(&credential, None)
+            .await
+            .expect("somebody's");
         let Principal::Personal(key) = &known.principal else {
             panic!("a personal key");
         };
