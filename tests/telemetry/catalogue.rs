@@ -88,7 +88,13 @@ fn the_document_is_the_catalogue() {
 
 #[test]
 fn processes_export_what_the_catalogue_says() {
-    let variables = [("ENABLE_METRICS", "true"), ("LOG_LEVEL", "warn")];
+    let variables = [
+        ("ENABLE_METRICS", "true"),
+        ("LOG_LEVEL", "warn"),
+        // A limiter that is off counts nothing.
+        ("FLAGS_RATE_LIMIT_ENABLED", "true"),
+        ("FLAGS_IP_RATE_LIMIT_ENABLED", "true"),
+    ];
     let (dev, alone) = (Process::dev(&variables), Process::serve_alone(&variables));
     for process in [&dev, &alone] {
         process.post(

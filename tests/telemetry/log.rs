@@ -181,7 +181,7 @@ fn people_get_lines_for_people_and_levels_are_kept() {
         line.contains(" INFO canonical_log_line ") && line.contains(" http_status=200 "),
         "{line}"
     );
-    let mut quiet = Process::dev(&[("LOG_LEVEL", "warn")]);
+    let mut quiet = Process::dev(&[("LOG_LEVEL", "warn"), ("MAXMIND_DB_PATH", "")]);
     quiet.post("/flags", &[], &json!({ "token": TOKEN, "distinct_id": "x" }));
     assert_eq!(quiet.end(), Vec::<String>::new());
 }

@@ -309,7 +309,9 @@ fn over_the_recordings_quota_nobody_records_and_the_answer_says_so() {
 /// L5.
 #[test]
 fn over_the_flags_quota_config_is_answered_and_limits_are_listed_once() {
-    let served = stored(&json!({ "heatmaps": true, "quotaLimited": ["surveys", "recordings"] }));
+    let mut served = stored(&json!({ "heatmaps": true, "quotaLimited": ["surveys", "recordings"] }));
+    // From here on nobody reads limits from the store.
+    served.server.write_usage();
     let mut client = served.client();
     let limits = &served.server.app.quota.limits;
     limits.replace(Resource::FeatureFlags, TokenSet::from_iter([TOKEN.into()]));
