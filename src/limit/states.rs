@@ -280,7 +280,7 @@ mod tests {
     }
 
     fn charged(states: &KeyedStates, key: KeyHash) -> Option<u64> {
-        let seen = states.measure_and_replace(&key, |arrival| Err::<((), Nanos), _>(arrival));
+        let seen = states.measure_and_replace(&key, Err::<((), Nanos), _>);
         seen.unwrap_err().map(Nanos::as_u64)
     }
 

@@ -225,16 +225,18 @@ fn conditional_requests_have_their_own_bucket() {
         ("FLAG_DEFINITIONS_CONDITIONAL_RATE_PER_MINUTE", "10"),
         (
             "FLAG_DEFINITIONS_RATE_LIMITS",
-            r#"{"7": "30/minute", "8": "4/minute", "9": "30/minute"}"#,
+            r#"{"7": "30/minute", "8": "4/minute", "9": "30/minute", "10": "1/minute"}"#,
         ),
         ("LOCAL_EVAL_CONDITIONAL_RATE_LIMITS", r#"{"9": "3/hour"}"#),
     ]);
     let asked = |team, conditional| allowed(100, || limits.definitions.check(team, conditional));
     assert_eq!([asked(6, true), asked(6, false)], [10, 2]);
-    // A raised limit holds for both, a lowered one does not lower the larger bucket, an own one is exact.
+    // A limit above the larger bucket holds for both, one between the two for its own; an own one is exact.
     assert_eq!([asked(7, true), asked(7, false)], [30, 30]);
     assert_eq!([asked(8, true), asked(8, false)], [10, 4]);
     assert_eq!([asked(9, true), asked(9, false)], [3, 30]);
+    // Half of the usual rate is half of both: sending an ETag is no way around it.
+    assert_eq!([asked(10, true), asked(10, false)], [5, 1]);
 }
 
 #[test]

@@ -12,6 +12,9 @@ mod entries;
 mod inputs;
 #[path = "../support/load.rs"]
 mod load;
+#[path = "../support/geoip.rs"]
+#[allow(dead_code, reason = "shared with tests of damaged files")]
+mod mmdb;
 mod monitor;
 #[path = "../support/object_storage.rs"]
 mod object_storage;

@@ -6,6 +6,7 @@ use feature_flags::context::cookieless::{HashInput, cookieless_hash, unpadded};
 use redis::cmd;
 use serde_json::{Value, json};
 
+use crate::mmdb::{MmdbWriter, full_record};
 use crate::process::{Process, Reply, command, connected, run, text};
 use crate::stores::{Layout, Stores, until};
 
@@ -280,4 +281,45 @@ async fn a_malformed_flag_costs_only_itself_and_a_replaced_token_is_refused() {
     .await;
     assert!(ask("phc_after").await.enabled("sound"));
     assert_eq!(ask("phc_never").await.status, 401);
+}
+
+#[tokio::test]
+async fn locations_and_rate_limits_are_those_of_the_embedded_mode() {
+    let stores = Stores::start(Layout::Shared).await;
+    let document = json!({
+        "team": { "id": 11, "api_token": "phc_located" },
+        "flags": [{ "id": 111, "key": "france", "active": true, "filters": { "groups": [{ "properties": [
+            { "key": "$geoip_country_code", "type": "person", "operator": "exact", "value": "FR" }] }] } }]
+    });
+    imported(&stores, &document).await;
+    let directory = tempfile::tempdir().expect("a directory");
+    let database = directory.path().join("city.mmdb");
+    let writer = MmdbWriter::city(6, 28).network("81.2.69.0/24", full_record("FR", "Paris", "75001"));
+    std::fs::write(&database, writer.bytes()).expect("written");
+    let mut serving = connected(&stores, &["serve"]);
+    serving.env("MAXMIND_DB_PATH", &database).envs([
+        ("FLAGS_IP_RATE_LIMIT_ENABLED", "true"),
+        ("FLAGS_IP_RATE_LIMIT_LOG_ONLY", "false"),
+        ("FLAGS_IP_BURST_SIZE", "3"),
+        ("FLAGS_IP_REPLENISH_RATE", "0.001"),
+        ("FLAGS_RATE_LIMIT_ENABLED", "true"),
+        ("FLAGS_RATE_LIMIT_LOG_ONLY", "false"),
+        ("FLAGS_BUCKET_CAPACITY", "4"),
+        ("FLAGS_BUCKET_REPLENISH_RATE", "0.001"),
+    ]);
+    let server = Process::serve(serving).await;
+    let from = async |address: &str| {
+        let body = json!({ "token": "phc_located", "distinct_id": "a" });
+        let reply = server
+            .flags_with(&body, &format!("x-forwarded-for: {address}\r\n"))
+            .await;
+        let enabled = (reply.status == 200).then(|| reply.json()["flags"]["france"]["enabled"].clone());
+        (reply.status, enabled)
+    };
+    for _ in 0..3 {
+        assert_eq!(from("81.2.69.7").await, (200, Some(json!(true))));
+    }
+    assert_eq!(from("81.2.69.7").await, (429, None), "by address");
+    assert_eq!(from("8.8.8.8").await, (200, Some(json!(false))));
+    assert_eq!(from("9.9.9.9").await, (429, None), "by token");
 }
