@@ -324,6 +324,58 @@ async fn while_the_database_is_away_known_credentials_work_and_others_are_not_re
     .await;
 }
 
+#[tokio::test]
+async fn made_up_credentials_keep_only_their_own_team_s_new_ones_out() {
+    const TTL: Duration = Duration::from_secs(1);
+    const LOOKUPS: usize = 16;
+    /// An eighth of them.
+    const OF_A_TEAM: usize = 2;
+    let database = Servers::start(&["postgres"]);
+    let mut stores = Stores::start(Layout::Shared).await;
+    stores.database = database.database();
+    let connected = open(&stores).await;
+    let settings = AuthSettings {
+        ttl: TTL,
+        lookups_max: LOOKUPS,
+        ..SETTINGS
+    };
+    let authenticator = Arc::new(Authenticator::new(connected.auth(), settings));
+    assert_eq!(judge(&authenticator, "phs_keys").await, Ok(()));
+    let known = Instant::now();
+    database.command("pause postgres");
+    let mut made_up = tokio::task::JoinSet::new();
+    let mut ask = |number: usize, team_id: i32| {
+        let authenticator = Arc::clone(&authenticator);
+        made_up.spawn(async move {
+            let header = format!("Bearer phx_made_up_{team_id}_{number}");
+            let credential = Credential::read(&header).expect("a credential");
+            authenticator.identify(&credential, Some(team_id)).await.map(drop)
+        });
+    };
+    (0..LOOKUPS).for_each(|number| ask(number, TEAM.id));
+    ask(0, TEAM.id + 1);
+    for _ in OF_A_TEAM..LOOKUPS {
+        let turned_away = made_up.join_next().await.expect("many").expect("no panic");
+        assert_eq!(turned_away, Err(AuthError::Busy));
+    }
+    // Its time over, a known credential is asked for with the turns of known ones: the store decides, not the flood.
+    while known.elapsed() < TTL {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let over = judge(&authenticator, "phs_keys").await;
+    assert!(matches!(over, Err(AuthError::Store(_))), "{over:?}");
+    // The rest was let in, the other team's with it.
+    while let Some(waited) = made_up.join_next().await {
+        let waited = waited.expect("no panic");
+        assert!(matches!(waited, Err(AuthError::Store(_))), "{waited:?}");
+    }
+    database.command("resume postgres");
+    until("the database", async || {
+        judge(&authenticator, "phs_keys").await.ok()
+    })
+    .await;
+}
+
 async fn set(stores: &Stores, value: &str, text: &str) {
     let mut redis = stores.redis("flags-redis").await;
     cmd("SET")
