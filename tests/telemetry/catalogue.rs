@@ -91,7 +91,8 @@ fn processes_export_what_the_catalogue_says() {
     let variables = [
         ("ENABLE_METRICS", "true"),
         ("LOG_LEVEL", "warn"),
-        // A limiter that is off counts nothing.
+        // What is off counts nothing.
+        ("FLAGS_SESSION_REPLAY_QUOTA_CHECK", "true"),
         ("FLAGS_RATE_LIMIT_ENABLED", "true"),
         ("FLAGS_IP_RATE_LIMIT_ENABLED", "true"),
     ];
