@@ -144,7 +144,7 @@ const RULES: &[Rule] = &[
         banned: NO_DATABASE,
     },
     Rule {
-        folder: "evaluation.rs",
+        folder: "evaluation",
         own: &["context", "engine", "resilience", "wire"],
         banned: PORTS_ONLY,
     },

@@ -1,8 +1,11 @@
 //! `POST /flags` and `POST /decide`: decode, authenticate, snapshot, evaluate, encode.
 
+mod identity;
+mod token;
+
 use bytes::Bytes;
 use hyper::HeaderMap;
-use hyper::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, ORIGIN, USER_AGENT};
+use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE};
 
 use super::admission::Admission;
 use super::clock::milliseconds;
@@ -12,7 +15,6 @@ use super::request_id::RequestId;
 use super::scratch::{Loan, RequestScratch};
 use super::user_agent::UserAgent;
 use super::{AppState, FlagsCall, HttpError};
-use crate::context::cookieless::{CookielessError, CookielessInput};
 use crate::context::geo::GeoProperties;
 use crate::engine::Instant;
 use crate::evaluation::{EvaluationError, EvaluationReport, RequestScope, Scratch, evaluate, evaluate_now};
@@ -23,11 +25,8 @@ use crate::wire::request::FlagRequest;
 use crate::wire::response::{Answer, Envelope, Shape, encode};
 use crate::wire::{BodyFormat, Kludges, decode};
 
-/// Longer tokens are refused without a lookup (`http.md` 7.2).
-const TOKEN_BYTES_MAX: usize = 200;
-
-/// `cookieless_server_hash_mode` of teams whose ids depend on identify counts.
-const STATEFUL: i16 = 2;
+use identity::{cookieless_identity, is_cookieless};
+use token::token;
 
 /// An unusually large answer does not make later ones reserve as much.
 const ANSWER_BYTES_EXPECTED_MAX: usize = 256 * 1024;
@@ -187,44 +186,6 @@ fn body_format<'h>(call: &FlagsCall<'h>) -> BodyFormat<'h> {
     }
 }
 
-fn is_cookieless(state: &AppState, request: &FlagRequest<'_>, snapshot: &ProjectSnapshot) -> bool {
-    let mode = snapshot.team.cookieless_server_hash_mode;
-    state.cookieless.applies(request.distinct_id, mode)
-}
-
-/// The distinct id that takes the place of the sent one (`http.md` 8.3).
-async fn cookieless_identity(
-    state: &AppState,
-    call: &FlagsCall<'_>,
-    request: &FlagRequest<'_>,
-    snapshot: &ProjectSnapshot,
-    now: Instant,
-) -> Result<String, HttpError> {
-    let input = CookielessInput {
-        team_id: snapshot.team.id,
-        stateful: snapshot.team.cookieless_server_hash_mode == STATEFUL,
-        ip: call.client_address(),
-        host: text(call.headers, &ORIGIN).unwrap_or_default(),
-        user_agent: text(call.headers, &USER_AGENT).unwrap_or_default(),
-        sent_at_ms: call.query.sent_at,
-        now_ms: milliseconds(now),
-        timezone: request.timezone,
-        team_timezone: &snapshot.team.timezone,
-        extra: request.cookieless_hash_extra.unwrap_or_default(),
-    };
-    let made = state
-        .cookieless
-        .distinct_id(&input, std::time::Instant::now())
-        .await;
-    made.map_err(|error| match error {
-        CookielessError::MissingProperty(name) => HttpError::MissingProperty(name),
-        CookielessError::InvalidUrl(reason) => HttpError::InvalidUrl(reason),
-        CookielessError::InvalidTimestamp => HttpError::InvalidTimestamp,
-        CookielessError::OutOfWindow => HttpError::SentAtOutOfWindow,
-        CookielessError::Store(_) => HttpError::CookielessUnavailable,
-    })
-}
-
 /// Where the request comes from, if some flag looks at that and the sender does not object (`http.md` 6.3).
 #[inline]
 fn location<'s>(
@@ -321,37 +282,6 @@ fn write(
     encode(shape, Some(answer), &envelope, &mut out);
     *answer_bytes = out.len().min(ANSWER_BYTES_EXPECTED_MAX);
     Bytes::from(out)
-}
-
-/// The project token, admitted by its limiter.
-fn token<'t>(
-    body: Option<&'t str>,
-    call: &FlagsCall<'t>,
-    admission: &mut Admission<'_>,
-) -> Result<&'t str, HttpError> {
-    let token = sent_token(body, call);
-    admission.token(call, token)?;
-    let token = token.ok_or(HttpError::MissingToken)?;
-    if token.len() > TOKEN_BYTES_MAX || token.bytes().any(|byte| byte.is_ascii_control()) {
-        return Err(HttpError::UnknownToken);
-    }
-    Ok(token)
-}
-
-/// The project token as sent: body, then query, then headers (`http.md` 7.1).
-fn sent_token<'t>(body: Option<&'t str>, call: &FlagsCall<'t>) -> Option<&'t str> {
-    let query = || call.query.token.as_deref();
-    let key_header = || call.headers.get("x-posthog-project-api-key")?.to_str().ok();
-    let bearer = || {
-        text(call.headers, &AUTHORIZATION)?
-            .strip_prefix("Bearer ")
-            .filter(|key| key.starts_with("phc_"))
-    };
-    let is_some = |token: &&str| !token.is_empty();
-    body.filter(is_some)
-        .or_else(|| query().filter(is_some))
-        .or_else(|| key_header().filter(is_some))
-        .or_else(|| bearer().filter(is_some))
 }
 
 fn text<'h>(headers: &'h HeaderMap, name: &hyper::header::HeaderName) -> Option<&'h str> {

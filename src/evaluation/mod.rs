@@ -6,21 +6,26 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, SemaphorePermit};
+mod fill;
+mod gather;
+mod pool;
+mod report;
 
 use crate::context::geo::GeoProperties;
-use crate::context::{
-    ContinuityQuery, FactsQuery, GatherError, JitteredPause, PersonSource, Retries, StoredFacts, TimeoutKind,
-    gather_continuity,
-};
-use crate::engine::value::{Node, OwnedTape, PropertyValue};
+use crate::context::{ContinuityQuery, JitteredPause, PersonSource, Retries, gather_continuity};
+use crate::engine::value::PropertyValue;
 use crate::engine::{
     BitSet, Clock, CompiledProject, ContinuityLookups, EvaluationContext, EvaluationScratch, GroupKey,
-    Instant, Level, Parallelism, Plan, PlanScratch, Reason, RequestRuntime, Selection, SelectionQuery,
+    Instant, Level, Parallelism, Plan, PlanScratch, RequestRuntime, Selection, SelectionQuery,
     SelectionScratch, Slots, recycle,
 };
 use crate::resilience::RetryBudget;
 use crate::wire::request::FlagRequest;
+
+use fill::{fill, fill_location};
+use gather::{GatheredNodes, PersonsDeadline, gather, merge, reason};
+pub use pool::{EvaluationError, EvaluationPool};
+pub use report::{EvaluationReport, Gathering, OverrideStatus};
 
 /// What evaluation takes from settings.
 #[derive(Debug)]
@@ -35,67 +40,6 @@ pub struct EvaluationSettings {
     pub retry_budget: Arc<RetryBudget>,
     /// Where large stages are evaluated in parallel; `None`: nowhere.
     pub pool: Option<Arc<EvaluationPool>>,
-}
-
-/// Threads for large stages, and how many requests may use them at a time.
-#[derive(Debug)]
-pub struct EvaluationPool {
-    threads: rayon::ThreadPool,
-    threshold: usize,
-    permits: Semaphore,
-    wait: Duration,
-}
-
-impl EvaluationPool {
-    /// `threshold`: flags in a stage from which on it is split, 0 never. `requests_max`: requests on the pool
-    /// at once, 0 for a third of its threads (`evaluation.md` 17). `wait`: for a turn, 0 without limit.
-    /// `None` when parallel evaluation is off, by setting or because threads cannot be had.
-    #[must_use]
-    pub fn new(threshold: usize, requests_max: usize, wait: Duration) -> Option<Self> {
-        if threshold == 0 {
-            return None;
-        }
-        let threads = rayon::ThreadPoolBuilder::new()
-            .thread_name(|at| format!("evaluate-{at}"))
-            .build()
-            .ok()?;
-        let permits = if requests_max > 0 {
-            requests_max
-        } else {
-            threads.current_num_threads().div_ceil(3)
-        };
-        Some(Self {
-            threads,
-            threshold,
-            permits: Semaphore::new(permits),
-            wait,
-        })
-    }
-
-    async fn turn(&self) -> Result<SemaphorePermit<'_>, EvaluationError> {
-        if let Ok(permit) = self.permits.try_acquire() {
-            return Ok(permit);
-        }
-        let busy = EvaluationError::Busy { waited: self.wait };
-        let permit = if self.wait.is_zero() {
-            self.permits.acquire().await
-        } else {
-            tokio::time::timeout(self.wait, self.permits.acquire())
-                .await
-                .map_err(|_| busy)?
-        };
-        permit.map_err(|_| busy)
-    }
-}
-
-/// Why a request as a whole could not be evaluated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EvaluationError {
-    /// No turn on the pool in time.
-    Busy {
-        /// How long the request waited.
-        waited: Duration,
-    },
 }
 
 /// What evaluation takes from a request besides its body.
@@ -154,69 +98,6 @@ impl Scratch {
         self.evaluation.results.shrink_to(KEPT);
         if self.text.capacity() > KEPT {
             self.text = String::new();
-        }
-    }
-}
-
-/// What an evaluation reports besides the records.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct EvaluationReport {
-    /// `errorsWhileComputingFlags`.
-    pub errors: bool,
-    /// Stages that ran on the pool.
-    pub parallel_stages: u32,
-    /// What had to be gathered.
-    pub plan: Plan,
-    /// Whether the request counts as usage: a billed flag was not left out.
-    pub billable: bool,
-    /// The request's own properties say something else than [`RequestScope::location`].
-    pub location_differs: bool,
-    /// How that went.
-    pub gathering: Gathering,
-}
-
-/// What was asked of the store of persons, for logs and metrics.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Gathering {
-    /// How long person, groups and static cohorts took, which one round trip answers; `None`: not asked for.
-    pub facts: Option<Duration>,
-    /// They could not be had.
-    pub facts_failed: bool,
-    /// The person was asked for.
-    pub person: bool,
-    /// Groups that were asked for.
-    pub groups: u32,
-    /// Static cohorts whose membership was asked for.
-    pub static_cohorts: u32,
-    /// How long continuity rows took; `None`: not asked for.
-    pub continuity: Option<Duration>,
-    /// What became of them.
-    pub overrides: OverrideStatus,
-}
-
-/// What became of a request's hash key overrides.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum OverrideStatus {
-    /// They could not change the answer.
-    #[default]
-    NotAsked,
-    /// There are some.
-    Found,
-    /// There are none.
-    Empty,
-    /// They could not be had.
-    Failed,
-}
-
-impl OverrideStatus {
-    /// Name in logs; `None` when nothing was asked.
-    #[must_use]
-    pub fn name(self) -> Option<&'static str> {
-        match self {
-            Self::NotAsked => None,
-            Self::Found => Some("found"),
-            Self::Empty => Some("empty"),
-            Self::Failed => Some("error"),
         }
     }
 }
@@ -467,194 +348,4 @@ pub async fn evaluate(
         location_differs,
         gathering,
     })
-}
-
-/// One deadline for all that a request asks of the person store. The clock starts with the first question, so
-/// that the many requests without one never look at it.
-struct PersonsDeadline {
-    limit: Duration,
-    at: Option<tokio::time::Instant>,
-}
-
-impl PersonsDeadline {
-    fn new(limit: Duration) -> Self {
-        Self { limit, at: None }
-    }
-
-    async fn bound<T>(
-        &mut self,
-        question: impl Future<Output = Result<T, GatherError>>,
-    ) -> Result<T, GatherError> {
-        let at = *self
-            .at
-            .get_or_insert_with(|| tokio::time::Instant::now() + self.limit);
-        tokio::time::timeout_at(at, question)
-            .await
-            .unwrap_or(Err(GatherError::Timeout(TimeoutKind::PersonsDeadline)))
-    }
-}
-
-/// Overrides of 3.1 into slots, and the request's group keys.
-fn fill<'a>(
-    project: &CompiledProject,
-    request: &FlagRequest<'a>,
-    distinct_id: &'a str,
-    slots: &mut Slots<'a>,
-    keys: &mut Vec<GroupKey<'a>>,
-    text: &mut String,
-) {
-    let table = project.properties();
-    if let Some(slot) = table.get_person("distinct_id") {
-        slots.set(slot, PropertyValue::Str(distinct_id));
-    }
-    if let Some(properties) = request.person_properties {
-        slots.fill_person(table, properties);
-    }
-    for group in table.groups() {
-        let Some(name) = group.name.as_deref() else {
-            keys.push(GroupKey::None);
-            continue;
-        };
-        if let Some(PropertyValue::Object(properties)) =
-            request.group_properties.and_then(|groups| groups.get(name))
-        {
-            slots.fill_group(group, properties);
-        }
-        let key = request.groups.and_then(|groups| groups.get(name));
-        if let (Some(key), Some(slot)) = (key, group.get("$group_key")) {
-            slots.set(slot, key);
-        }
-        keys.push(key.map_or(GroupKey::None, |key| GroupKey::from_value(key, text)));
-    }
-}
-
-/// The location into slots that the request left absent or null; what it sent wins (`evaluation.md` D15). `true`: it sent
-/// something else. Before the plan, because a location in place makes a stored person unnecessary.
-fn fill_location<'a>(project: &CompiledProject, scope: &RequestScope<'a>, slots: &mut Slots<'a>) -> bool {
-    let (Some(wanted), Some(location)) = (project.location(), scope.location) else {
-        return false;
-    };
-    let mut differs = false;
-    for (slot, text) in wanted.iter().zip(location.values()) {
-        let (Some(slot), Some(text)) = (*slot, text) else {
-            continue;
-        };
-        let looked_up = PropertyValue::Str(text);
-        match slots.get(slot) {
-            None | Some(PropertyValue::Null) => slots.set(slot, looked_up),
-            Some(sent) => differs |= sent != looked_up,
-        }
-    }
-    differs
-}
-
-/// Stored facts as tapes that slots can borrow from.
-struct Gathered {
-    found: bool,
-    person: OwnedTape,
-    created_at: Option<String>,
-    static_cohort_ids: Vec<i32>,
-    groups: Vec<OwnedTape>,
-}
-
-struct GatheredNodes<'g> {
-    person: Vec<Node<'g>>,
-    groups: Vec<Vec<Node<'g>>>,
-}
-
-impl Gathered {
-    fn nodes(&self) -> GatheredNodes<'_> {
-        GatheredNodes {
-            person: self.person.nodes(),
-            groups: self.groups.iter().map(OwnedTape::nodes).collect(),
-        }
-    }
-}
-
-async fn gather(
-    project: &CompiledProject,
-    team_id: i32,
-    distinct_id: &str,
-    keys: &[GroupKey<'_>],
-    plan: &PlanScratch,
-    source: &dyn PersonSource,
-) -> Result<Gathered, GatherError> {
-    let groups = plan
-        .groups
-        .iter()
-        .map(|group| {
-            let type_index = project.properties().group_table(*group).type_index;
-            (type_index, keys[usize::from(group.0)].as_str().to_owned())
-        })
-        .collect();
-    let query = FactsQuery {
-        team_id,
-        distinct_id: distinct_id.to_owned(),
-        static_cohort_ids: plan
-            .static_cohorts
-            .iter()
-            .map(|position| project.static_cohort_ids()[position])
-            .collect(),
-        groups,
-    };
-    let StoredFacts { person, groups } = source.facts(&query).await?;
-    let found = person.is_some();
-    let person = person.unwrap_or_default();
-    Ok(Gathered {
-        found,
-        person: OwnedTape::from_json(&serde_json::Value::Object(person.properties)),
-        created_at: person.created_at,
-        static_cohort_ids: person.static_cohort_ids,
-        groups: groups
-            .into_iter()
-            .map(|group| OwnedTape::from_json(&serde_json::Value::Object(group.unwrap_or_default())))
-            .collect(),
-    })
-}
-
-fn merge<'g>(
-    project: &CompiledProject,
-    plan: &PlanScratch,
-    gathered: &'g Gathered,
-    nodes: &'g GatheredNodes<'g>,
-    slots: &mut Slots<'g>,
-    static_member: &mut BitSet,
-) {
-    let table = project.properties();
-    if gathered.found {
-        if let PropertyValue::Object(properties) = PropertyValue::from_tape(&nodes.person) {
-            slots.merge_person(table, properties);
-        }
-        if let Some(created_at) = &gathered.created_at {
-            slots.set_created_at(table, created_at);
-        }
-        let ids = project.static_cohort_ids();
-        static_member.reset(ids.len());
-        for (position, id) in ids.iter().enumerate() {
-            if gathered.static_cohort_ids.contains(id) {
-                static_member.insert(position);
-            }
-        }
-    }
-    for (group, nodes) in plan.groups.iter().zip(&nodes.groups) {
-        if let PropertyValue::Object(properties) = PropertyValue::from_tape(nodes) {
-            slots.merge_group(table.group_table(*group), properties);
-        }
-    }
-}
-
-fn reason(error: &GatherError) -> Reason {
-    match error {
-        GatherError::Unavailable(_) | GatherError::Refused(_) => Reason::DatabaseUnavailable,
-        GatherError::Transient(_) | GatherError::Database(_) => Reason::DatabaseError,
-        GatherError::Timeout(kind) => match kind {
-            TimeoutKind::Pool => Reason::TimeoutPool,
-            TimeoutKind::Io => Reason::TimeoutIo,
-            TimeoutKind::Protocol => Reason::TimeoutProtocol,
-            TimeoutKind::QueryCanceled => Reason::TimeoutQueryCanceled,
-            TimeoutKind::LockNotAvailable => Reason::TimeoutLock,
-            TimeoutKind::IdleInTransaction => Reason::TimeoutIdleInTransaction,
-            TimeoutKind::PersonsDeadline => Reason::TimeoutPersonsDeadline,
-        },
-    }
 }
