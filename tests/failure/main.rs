@@ -18,6 +18,7 @@ mod postgres;
 mod redis_away;
 mod replica;
 mod report;
+mod rolling;
 mod service;
 mod stale;
 mod start;

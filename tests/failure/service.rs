@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 use std::time::Instant;
 
 use serde_json::{Value, json};
@@ -23,6 +24,8 @@ pub struct Service {
     process: Child,
     pub address: SocketAddr,
     errors: Arc<Mutex<Vec<String>>>,
+    request_lines: Arc<AtomicU64>,
+    reader: Option<JoinHandle<()>>,
     told_to_end: AtomicBool,
 }
 
@@ -76,10 +79,13 @@ impl Service {
         let errors = Arc::new(Mutex::new(Vec::new()));
         let stderr = BufReader::new(process.stderr.take().expect("piped"));
         let noted = Arc::clone(&errors);
-        std::thread::spawn(move || {
+        let request_lines = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&request_lines);
+        let reader = std::thread::spawn(move || {
             for line in stderr.lines().map_while(Result::ok) {
-                if let Some(said) = message(&line) {
-                    noted.lock().unwrap_or_else(PoisonError::into_inner).push(said);
+                match message(&line) {
+                    Some(said) => noted.lock().unwrap_or_else(PoisonError::into_inner).push(said),
+                    None => _ = counted.fetch_add(1, Ordering::Relaxed),
                 }
             }
         });
@@ -95,6 +101,8 @@ impl Service {
             process,
             address,
             errors,
+            request_lines,
+            reader: Some(reader),
             told_to_end: AtomicBool::new(false),
         }
     }
@@ -170,9 +178,24 @@ impl Service {
         assert!(status.is_ok_and(|status| status.success()));
     }
 
-    /// Waits for its end: the exit code.
+    /// Waits for its end, and for the last that it said: the exit code.
     pub fn ended(&mut self) -> Option<i32> {
-        self.process.wait().expect("it was started").code()
+        let code = self.process.wait().expect("it was started").code();
+        if let Some(reader) = self.reader.take() {
+            reader.join().expect("lines are read");
+        }
+        code
+    }
+
+    /// Ends it without a word.
+    pub fn kill(&mut self) {
+        self.told_to_end.store(true, Ordering::Relaxed);
+        self.process.kill().expect("it was started");
+    }
+
+    /// Lines of requests in its log so far; all of them once it has ended.
+    pub fn request_lines(&self) -> u64 {
+        self.request_lines.load(Ordering::Relaxed)
     }
 
     /// Whether it is the process that was started.
