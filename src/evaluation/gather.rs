@@ -1,7 +1,8 @@
 //! What is stored of the person and its groups: asked for within one deadline, and merged into slots below what the request said.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use super::Merging;
 use crate::context::{FactsQuery, GatherError, PersonSource, StoredFacts, TimeoutKind};
 use crate::engine::value::{Node, OwnedTape, PropertyValue};
 use crate::engine::{BitSet, CompiledProject, GroupKey, PlanScratch, Reason, Slots};
@@ -102,8 +103,9 @@ pub(super) fn merge<'g>(
     nodes: &'g GatheredNodes<'g>,
     slots: &mut Slots<'g>,
     static_member: &mut BitSet,
-) {
+) -> Merging {
     let table = project.properties();
+    let began = Instant::now();
     if gathered.found {
         if let PropertyValue::Object(properties) = PropertyValue::from_tape(&nodes.person) {
             slots.merge_person(table, properties);
@@ -111,6 +113,9 @@ pub(super) fn merge<'g>(
         if let Some(created_at) = &gathered.created_at {
             slots.set_created_at(table, created_at);
         }
+    }
+    let person_done = Instant::now();
+    if gathered.found {
         let ids = project.static_cohort_ids();
         static_member.reset(ids.len());
         for (position, id) in ids.iter().enumerate() {
@@ -119,10 +124,16 @@ pub(super) fn merge<'g>(
             }
         }
     }
+    let cohorts_done = Instant::now();
     for (group, nodes) in plan.groups.iter().zip(&nodes.groups) {
         if let PropertyValue::Object(properties) = PropertyValue::from_tape(nodes) {
             slots.merge_group(table.group_table(*group), properties);
         }
+    }
+    Merging {
+        person: person_done - began,
+        cohorts: cohorts_done - person_done,
+        groups: cohorts_done.elapsed(),
     }
 }
 

@@ -25,7 +25,7 @@ use crate::wire::request::FlagRequest;
 use fill::{fill, fill_location};
 use gather::{GatheredNodes, PersonsDeadline, gather, merge, reason};
 pub use pool::{EvaluationError, EvaluationPool};
-pub use report::{EvaluationReport, Gathering, OverrideStatus};
+pub use report::{EvaluationReport, Gathering, Merging, OverrideStatus};
 
 /// What evaluation takes from settings.
 #[derive(Debug)]
@@ -292,14 +292,14 @@ pub async fn evaluate(
             Ok(found) => {
                 gathered = found;
                 gathered_nodes = gathered.nodes();
-                merge(
+                gathering.merging = Some(merge(
                     project,
                     plan,
                     &gathered,
                     &gathered_nodes,
                     &mut filled,
                     static_member,
-                );
+                ));
             }
             Err(error) => facts_failure = Some(reason(&error)),
         }

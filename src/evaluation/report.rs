@@ -26,6 +26,8 @@ pub struct EvaluationReport {
 pub struct Gathering {
     /// How long person, groups and static cohorts took, which one round trip answers; `None`: not asked for.
     pub facts: Option<Duration>,
+    /// How long it took to put them in their places; `None`: there were none.
+    pub merging: Option<Merging>,
     /// They could not be had.
     pub facts_failed: bool,
     /// The person was asked for.
@@ -38,6 +40,17 @@ pub struct Gathering {
     pub continuity: Option<Duration>,
     /// What became of them.
     pub overrides: OverrideStatus,
+}
+
+/// How long stored facts took from the store's answer to the places where flags look.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Merging {
+    /// Properties of the person.
+    pub person: Duration,
+    /// Membership of static cohorts.
+    pub cohorts: Duration,
+    /// Properties of groups.
+    pub groups: Duration,
 }
 
 /// What became of a request's hash key overrides.

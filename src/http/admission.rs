@@ -4,12 +4,15 @@
 //! peek at plain JSON, else right after decoding, always before the team is looked up. Each key is charged once,
 //! however often a request starts over.
 
+use std::time::Instant;
+
 use hyper::Response;
 use hyper::header::{HeaderName, HeaderValue};
 
 use super::respond::HttpError;
 use super::{AppState, FlagsCall};
 use crate::limit::{Limits, Verdict};
+use crate::telemetry::AdmissionTimes;
 use crate::wire::{DecodeError, peek_token};
 
 static WARNING: HeaderName = HeaderName::from_static("x-posthog-rate-limit-warning");
@@ -28,17 +31,20 @@ pub(super) struct Admission<'r> {
     peeked: Option<&'r str>,
     /// Whether what decoding found has been charged.
     settled: bool,
+    /// Of requests that are sampled.
+    times: Option<AdmissionTimes>,
     warned: &'r mut bool,
 }
 
 impl<'r> Admission<'r> {
-    /// `warned` becomes true when the answer is to carry a warning.
-    pub fn new(state: &'r AppState, warned: &'r mut bool) -> Self {
+    /// `warned` becomes true when the answer is to carry a warning. `sampled`: look at the clock.
+    pub fn new(state: &'r AppState, sampled: bool, warned: &'r mut bool) -> Self {
         let limits = &*state.limits;
         Self {
             limits,
             peeked: None,
             settled: !limits.token.is_enabled(),
+            times: sampled.then(AdmissionTimes::default),
             warned,
         }
     }
@@ -48,7 +54,7 @@ impl<'r> Admission<'r> {
         if !self.limits.ip.is_enabled() {
             return Ok(());
         }
-        let verdict = self.limits.ip.check(call.client_address());
+        let verdict = self.checked(|limits| limits.ip.check(call.client_address()));
         self.judge(verdict, self.limits.ip.warns(), HttpError::IpRateLimited)
     }
 
@@ -57,9 +63,14 @@ impl<'r> Admission<'r> {
         if self.settled {
             return Ok(());
         }
+        let began = self.times.map(|_| Instant::now());
         self.peeked = peek_token(body);
-        self.peeked
-            .map_or(Ok(()), |token| self.judge_token(self.limits.token.check(token)))
+        if let (Some(times), Some(began)) = (&mut self.times, began) {
+            times.token_extract = began.elapsed();
+        }
+        let Some(token) = self.peeked else { return Ok(()) };
+        let verdict = self.checked(|limits| limits.token.check(token));
+        self.judge_token(verdict)
     }
 
     /// Charges the token that decoding found, unless the peek found the same; without a token, the client's address
@@ -71,9 +82,15 @@ impl<'r> Admission<'r> {
         self.settled = true;
         match token {
             Some(token) if self.peeked == Some(token) => Ok(()),
-            Some(token) => self.judge_token(self.limits.token.check(token)),
+            Some(token) => {
+                let verdict = self.checked(|limits| limits.token.check(token));
+                self.judge_token(verdict)
+            }
             None if self.peeked.is_some() => Ok(()),
-            None => self.judge_token(self.limits.token.check_address(call.client_address())),
+            None => {
+                let verdict = self.checked(|limits| limits.token.check_address(call.client_address()));
+                self.judge_token(verdict)
+            }
         }
     }
 
@@ -81,6 +98,22 @@ impl<'r> Admission<'r> {
     #[cold]
     pub fn undecodable(&mut self, call: &FlagsCall<'_>, error: DecodeError) -> HttpError {
         self.token(call, None).err().unwrap_or(HttpError::Decode(error))
+    }
+
+    /// What it took so far; `None` unless the request is sampled.
+    pub fn times(&self) -> Option<AdmissionTimes> {
+        self.times
+    }
+
+    #[inline]
+    fn checked(&mut self, check: impl FnOnce(&Limits) -> Verdict) -> Verdict {
+        let Some(times) = &mut self.times else {
+            return check(self.limits);
+        };
+        let began = Instant::now();
+        let verdict = check(self.limits);
+        times.limit_check += began.elapsed();
+        verdict
     }
 
     fn judge_token(&mut self, verdict: Verdict) -> Result<(), HttpError> {

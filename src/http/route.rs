@@ -197,7 +197,7 @@ where
         trusted_proxy_hops: state.trusted_proxy_hops,
     };
     let expects_continue = parts.headers.contains_key(EXPECT);
-    let mut admission = Admission::new(state, warned);
+    let mut admission = Admission::new(state, note.sampled, warned);
     // Before the body is read: a flood costs as little as it can (`decisions.md` 3). Only evaluation is limited.
     if parts.method == Method::POST
         && let Err(refused) = admission.client(&call)
@@ -227,6 +227,7 @@ where
     if let Some(_place) = state.concurrency.try_acquire()
         && let Some(answer) = flags::answer_now(state, &call, &body, &mut admission, note)?
     {
+        note.admission = admission.times();
         return Ok(Reply::json(answer));
     }
     // Rare, and large: boxed, so that the future of every other request stays small.
@@ -236,7 +237,9 @@ where
         note.place_wait = waiting.elapsed();
         flags::answer_later(state, &call, &body, &mut admission, note).await
     });
-    match timeout_at(deadline, later).await {
+    let answered = timeout_at(deadline, later).await;
+    note.admission = admission.times();
+    match answered {
         Ok(answer) => answer.map(Reply::json),
         Err(_) => {
             note.timed_out = true;

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use metrics::{Counter, Gauge, counter, gauge};
+use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use serde_json::Value;
 
 use super::port::LoadError;
@@ -33,6 +33,7 @@ struct InputMetrics {
     cohort_errors: Counter,
     group_type_reads: Counter,
     group_type_errors: Counter,
+    group_types_fetch_ms: Histogram,
 }
 
 impl Default for InputMetrics {
@@ -46,6 +47,7 @@ impl Default for InputMetrics {
             cohort_errors: counter!("flags_db_cohort_errors_total"),
             group_type_reads: counter!("flags_db_group_type_reads_total"),
             group_type_errors: counter!("flags_db_group_type_errors_total"),
+            group_types_fetch_ms: histogram!("flags_groups_cache_fetch_time"),
         }
     }
 }
@@ -90,6 +92,8 @@ impl DatabaseInputs {
         let now = Instant::now();
         let kept = self.group_types.get(team_id, now);
         if let Some(kept) = kept.as_ref().filter(|kept| !kept.remaining.is_zero()) {
+            let took = now.elapsed().as_secs_f64() * 1e3;
+            self.metrics.group_types_fetch_ms.record(took);
             return Ok(again(kept));
         }
         self.metrics.group_type_reads.increment(1);

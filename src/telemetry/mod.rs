@@ -15,8 +15,8 @@ pub use health::{
 };
 pub use http::PathLabel;
 pub use note::{
-    ID_BYTES_MAX, NoteFields, NoteLoan, RequestNote, Stage, StageTimes, TeamCache, TextField, Texts,
-    USER_AGENT_CHARS_MAX, VERSION_BYTES_MAX,
+    AdmissionTimes, ID_BYTES_MAX, NoteFields, NoteLoan, RequestNote, Stage, StageTimes, TeamCache, TextField,
+    Texts, USER_AGENT_CHARS_MAX, VERSION_BYTES_MAX,
 };
 pub use requests::{Ending, RequestMetrics};
 pub use teams::{TeamSlot, TeamTable};

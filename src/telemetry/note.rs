@@ -97,6 +97,15 @@ impl StageTimes {
     }
 }
 
+/// What limiters took of a request that is sampled.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct AdmissionTimes {
+    /// Finding the project token in a body that is not decoded yet.
+    pub token_extract: Duration,
+    /// Charging address and token.
+    pub limit_check: Duration,
+}
+
 /// Where the request's team came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TeamCache {
@@ -242,6 +251,8 @@ pub struct NoteFields {
     pub queued: Option<Duration>,
     /// From the head to the handler, the body's arrival included. Of requests that are sampled or wait.
     pub before_handler: Option<Duration>,
+    /// What limiters took.
+    pub admission: Option<AdmissionTimes>,
     /// For a place in the handlers.
     pub place_wait: Duration,
     /// Times of stages.

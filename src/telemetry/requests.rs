@@ -32,9 +32,13 @@ pub struct RequestMetrics {
     seconds: Histogram,
     stages: [Histogram; Stage::ALL.len()],
     evaluation_ms: Histogram,
+    /// The same by flag, under both of upstream's names.
+    flag_ms: [Histogram; 2],
     queued_ms: Histogram,
     before_handler_ms: Histogram,
     place_wait_ms: Histogram,
+    token_extract_ms: Histogram,
+    limit_check_ms: Histogram,
     timeouts: Counter,
     token_not_found: Counter,
     /// By whether the team was held.
@@ -59,6 +63,9 @@ struct StoredMetrics {
     group_ms: Histogram,
     groups_fetch_ms: Histogram,
     cohort_ms: Histogram,
+    person_processing_ms: Histogram,
+    group_processing_ms: Histogram,
+    cohort_processing_ms: Histogram,
     hash_key_ms: Histogram,
     hash_key_found: Counter,
     hash_key_empty: Counter,
@@ -86,9 +93,15 @@ impl RequestMetrics {
             stages: Stage::ALL
                 .map(|stage| histogram!("feature_flags_stage_duration_seconds", "stage" => stage.name())),
             evaluation_ms: histogram!("flags_evaluation_time"),
+            flag_ms: [
+                histogram!("flags_get_match_time"),
+                histogram!("flags_evaluate_all_conditions_time"),
+            ],
             queued_ms: histogram!("flags_queue_time_ms"),
             before_handler_ms: histogram!("flags_pre_handler_time_ms"),
             place_wait_ms: histogram!("flags_concurrency_limit_wait_ms"),
+            token_extract_ms: histogram!("flags_token_extract_ms"),
+            limit_check_ms: histogram!("flags_rate_limit_check_ms"),
             timeouts: counter!("flags_request_timeout_total"),
             token_not_found: counter!("flags_token_validation_errors_total", "reason" => "token_not_found"),
             team_cache: ["false", "true"]
@@ -102,6 +115,9 @@ impl RequestMetrics {
                 group_ms: histogram!("flags_group_query_time"),
                 groups_fetch_ms: histogram!("flags_groups_db_fetch_time"),
                 cohort_ms: histogram!("flags_cohort_query_time"),
+                person_processing_ms: histogram!("flags_person_processing_time"),
+                group_processing_ms: histogram!("flags_group_processing_time"),
+                cohort_processing_ms: histogram!("flags_cohort_processing_time"),
                 hash_key_ms: histogram!("flags_hash_key_processing_time"),
                 hash_key_found: counter!("flags_hash_key_query_result_total", "result" => "found"),
                 hash_key_empty: counter!("flags_hash_key_query_result_total", "result" => "empty"),
@@ -174,6 +190,10 @@ impl RequestMetrics {
         if let Some(before) = note.before_handler {
             self.before_handler_ms.record(milliseconds(before));
         }
+        if let Some(times) = note.admission {
+            self.token_extract_ms.record(milliseconds(times.token_extract));
+            self.limit_check_ms.record(milliseconds(times.limit_check));
+        }
         if note.evaluated {
             self.record_evaluation(note);
         }
@@ -187,8 +207,14 @@ impl RequestMetrics {
                     histogram.record(spent[stage as usize].as_secs_f64());
                 }
             }
-            self.evaluation_ms
-                .record(milliseconds(spent[Stage::Evaluate as usize]));
+            let evaluation = spent[Stage::Evaluate as usize];
+            self.evaluation_ms.record(milliseconds(evaluation));
+            // Flags of a request are decided in turns, while their hashes are computed together: a flag has a share, not a time.
+            if let Some(share) = evaluation.checked_div(note.flags_evaluated) {
+                for histogram in &self.flag_ms {
+                    histogram.record(milliseconds(share));
+                }
+            }
         }
         if note.continuity_flags > 0 {
             self.continuity_requests.increment(1);
@@ -238,6 +264,15 @@ impl RequestMetrics {
             }
             if gathering.static_cohorts > 0 {
                 stored.cohort_ms.record(took);
+            }
+            if let Some(merging) = gathering.merging {
+                stored.person_processing_ms.record(milliseconds(merging.person));
+                if gathering.static_cohorts > 0 {
+                    stored.cohort_processing_ms.record(milliseconds(merging.cohorts));
+                }
+                if gathering.groups > 0 {
+                    stored.group_processing_ms.record(milliseconds(merging.groups));
+                }
             }
         } else {
             self.property_cache_hits.increment(1);

@@ -172,6 +172,16 @@ fn evaluations_are_counted_by_what_became_of_them() {
         let timed = metrics.value("feature_flags_stage_duration_seconds_count", &[("stage", stage)]);
         assert_eq!(timed, sampled, "{stage}");
     }
+    for flag in ["flags_get_match_time", "flags_evaluate_all_conditions_time"] {
+        assert_eq!(value(&format!("{flag}_count")), sampled, "{flag}");
+    }
+    // Also of requests that were refused afterwards, or not evaluated.
+    for part in ["flags_rate_limit_check_ms", "flags_token_extract_ms"] {
+        let timed = value(&format!("{part}_count"));
+        assert!((sampled..=4.0).contains(&timed), "{part}: {timed}");
+    }
+    assert_eq!(value("flags_person_processing_time_count"), 3.0);
+    assert_eq!(value("flags_cohort_processing_time_count"), 0.0);
 }
 
 #[test]

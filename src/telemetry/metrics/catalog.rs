@@ -65,6 +65,8 @@ catalog! {
     Histogram "flags_queue_time_ms" [] "Milliseconds between X-Request-Start and the head of the request, where a proxy sets it";
     Histogram "flags_pre_handler_time_ms" [] "Milliseconds from the head of a request to its handler; one request in 16";
     Histogram "flags_concurrency_limit_wait_ms" [] "Milliseconds that a request waited for a place in the handlers";
+    Histogram "flags_rate_limit_check_ms" [] "Milliseconds that limiters took to charge address and token; one request in 16";
+    Histogram "flags_token_extract_ms" [] "Milliseconds that finding the token in a body took, before it is decoded; one request in 16";
     Counter "flags_rate_limit_exceeded_total" ["mode", "action"] "Evaluation requests over the limit of their project token";
     Counter "flags_ip_rate_limit_exceeded_total" ["mode", "action"] "Evaluation requests over the limit of their address";
     Gauge "flags_rate_limiter_token_entries" [] "Project tokens that the limiter tells apart";
@@ -105,12 +107,18 @@ catalog! {
     Gauge "session_replay_billing_limits_loaded_tokens" ["cache_key"] "Projects over their quota of recordings";
     // Evaluation (17.5)
     Histogram "flags_evaluation_time" [] "Milliseconds that the evaluation of a request took; one request in 16";
+    Histogram "flags_get_match_time" [] "Milliseconds of evaluation by flag: of a request, divided by its flags; one request in 16";
+    Histogram "flags_evaluate_all_conditions_time" [] "The same as flags_get_match_time, under its other name";
     Histogram "flags_person_query_time" [] "Milliseconds of a read that asked for a person";
     Histogram "flags_group_query_time" [] "Milliseconds of a read that asked for groups";
     Histogram "flags_cohort_query_time" [] "Milliseconds of a read that asked for static cohort membership";
     Histogram "flags_definition_query_time" [] "Milliseconds of a read of flags from PostgreSQL";
     Histogram "flags_properties_db_fetch_time" [] "Milliseconds that the stored facts of a request took";
     Histogram "flags_groups_db_fetch_time" [] "Milliseconds that stored groups took";
+    Histogram "flags_person_processing_time" [] "Milliseconds that a stored person took to be put in place";
+    Histogram "flags_group_processing_time" [] "Milliseconds that stored groups took to be put in place";
+    Histogram "flags_cohort_processing_time" [] "Milliseconds that static cohort membership took to be put in place";
+    Histogram "flags_groups_cache_fetch_time" [] "Milliseconds that group types took a load that had them in memory";
     Histogram "flags_hash_key_processing_time" [] "Milliseconds that the hash key overrides of a request took";
     Counter "flags_flag_evaluation_error_total" ["reason"] "Flags without a value";
     Counter "flags_flag_hash_key_writes_total" [] "Requests that recorded hash keys";
