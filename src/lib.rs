@@ -3,6 +3,7 @@
 //! Modules stand in the order in which a request passes them.
 #![deny(unsafe_code)]
 
+pub mod collector;
 pub mod config;
 pub mod server;
 
@@ -21,5 +22,6 @@ pub mod evaluation;
 pub mod definition;
 pub mod quota;
 pub mod resilience;
+pub mod span;
 pub mod store;
 pub mod telemetry;

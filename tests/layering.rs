@@ -74,8 +74,18 @@ const RULES: &[Rule] = &[
         banned: PORTS_ONLY,
     },
     Rule {
+        folder: "span",
+        own: &[],
+        banned: PORTS_ONLY,
+    },
+    Rule {
+        folder: "collector",
+        own: &["telemetry"],
+        banned: NO_DATABASE,
+    },
+    Rule {
         folder: "snapshot",
-        own: &["definition", "engine", "hypercache", "wire"],
+        own: &["definition", "engine", "hypercache", "span", "wire"],
         banned: PORTS_ONLY,
     },
     Rule {
@@ -105,7 +115,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         folder: "telemetry",
-        own: &["config", "engine", "evaluation", "snapshot", "wire"],
+        own: &["config", "engine", "evaluation", "snapshot", "span", "wire"],
         banned: PORTS_ONLY,
     },
     Rule {
@@ -118,6 +128,7 @@ const RULES: &[Rule] = &[
             "resilience",
             "snapshot",
             "context",
+            "span",
         ],
         banned: &[HTTP],
     },
@@ -133,6 +144,7 @@ const RULES: &[Rule] = &[
             "quota",
             "resilience",
             "snapshot",
+            "span",
             "telemetry",
             "wire",
         ],
@@ -145,7 +157,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         folder: "evaluation",
-        own: &["context", "engine", "resilience", "wire"],
+        own: &["context", "engine", "resilience", "span", "wire"],
         banned: PORTS_ONLY,
     },
 ];

@@ -10,7 +10,7 @@ use feature_flags::store::embedded::{ProjectName as Project, SAMPLE_PROJECT};
 use feature_flags::telemetry::metrics;
 
 use super::embedded::Embedded;
-use super::{Failure, geoip, import, log, service, start};
+use super::{Failure, geoip, import, log, service, start, traces};
 use crate::cli::Dev;
 
 /// Projects that are announced by name; a store may hold thousands.
@@ -44,6 +44,7 @@ async fn serve(arguments: &Dev, config: &Config) -> Result<ExitCode, Failure> {
     } else if store.projects().await?.is_empty() {
         store.import(SAMPLE_PROJECT.as_bytes())?;
     }
+    let traces = traces::start(config)?;
     let app = store.app_state(config, geo);
     let quota = store.quota_tasks(config, &app);
     let server = Server::bind(&config.server).await.map_err(|error| {
@@ -58,7 +59,7 @@ async fn serve(arguments: &Dev, config: &Config) -> Result<ExitCode, Failure> {
         .map_err(|error| Failure::context("cannot read the address", error))?;
     let signals = service::signals()?;
     print!("{}", announcement(address, &store.projects().await?));
-    Ok(service::serve(server, app, quota, signals).await)
+    Ok(service::serve(server, app, quota, traces, signals).await)
 }
 
 /// Where the server is, whom it serves, and a line to try.

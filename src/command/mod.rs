@@ -15,6 +15,7 @@ mod serve;
 mod service;
 mod settings;
 mod start;
+mod traces;
 mod warm;
 
 use std::fmt;

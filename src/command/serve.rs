@@ -7,7 +7,7 @@ use feature_flags::config::{Config, Setting};
 use feature_flags::server::{Server, runtime};
 use feature_flags::telemetry::{self, metrics};
 
-use super::{Failure, check, connected, geoip, log, monitors, quota, service, start};
+use super::{Failure, check, connected, geoip, log, monitors, quota, service, start, traces};
 
 /// Serves until told to stop.
 ///
@@ -39,6 +39,7 @@ async fn serve(config: &Config, settings: Vec<Setting>) -> Result<ExitCode, Fail
         .local_addr()
         .map_err(|error| Failure::context("cannot read the address", error))?;
     let signals = service::signals()?;
+    let traces = traces::start(config)?;
     let connected = Arc::new(connected::open(config)?);
     println!("feature-flags listening on http://{address}");
     println!("entries: {}", connected.sources());
@@ -56,5 +57,5 @@ async fn serve(config: &Config, settings: Vec<Setting>) -> Result<ExitCode, Fail
     let app = connected::app_state(config, &connected, geo);
     let quota = quota::start(config, &app, connected.quota_limits(), connected.usage());
     monitors::start(config, &connected);
-    Ok(service::serve(server, app, quota, signals).await)
+    Ok(service::serve(server, app, quota, traces, signals).await)
 }

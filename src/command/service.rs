@@ -1,4 +1,4 @@
-//! From a bound listener to an orderly end: requests answered, usage written.
+//! From a bound listener to an orderly end: requests answered, usage and traces written.
 
 use std::pin::pin;
 use std::process::ExitCode;
@@ -9,9 +9,10 @@ use feature_flags::http::AppState;
 use feature_flags::quota::Tasks;
 use feature_flags::server::{Drained, Server, Signals};
 use feature_flags::telemetry::log;
+use feature_flags::telemetry::trace::Exporting;
 use tokio::sync::oneshot;
 
-use super::Failure;
+use super::{Failure, traces};
 
 /// What a shell reports for a process that an interrupt ended.
 const ENDED_BY_SIGNAL: u8 = 130;
@@ -31,8 +32,14 @@ pub fn clean_limits(config: &Config, app: &AppState) {
     tokio::spawn(Arc::clone(&app.limits).keep_clean(every, say));
 }
 
-/// Serves until the first signal, then drains and writes what usage is left; the second signal ends at once.
-pub async fn serve(server: Server, app: Arc<AppState>, quota: Tasks, mut signals: Signals) -> ExitCode {
+/// Serves until the first signal, then drains and writes what usage and traces are left; the second signal ends at once.
+pub async fn serve(
+    server: Server,
+    app: Arc<AppState>,
+    quota: Tasks,
+    traces: Option<Exporting>,
+    mut signals: Signals,
+) -> ExitCode {
     let (stop, stopped) = oneshot::channel();
     let mut serving = pin!(server.run(app, async {
         // An error would mean that the sender is gone, and this function with it.
@@ -40,7 +47,7 @@ pub async fn serve(server: Server, app: Arc<AppState>, quota: Tasks, mut signals
     }));
     tokio::select! {
         _ = &mut serving => {
-            quota.finish().await;
+            tokio::join!(quota.finish(), traces::finish(traces));
             return ExitCode::SUCCESS;
         }
         () = signals.next() => log::info("ending once requests in flight are answered"),
@@ -56,7 +63,7 @@ pub async fn serve(server: Server, app: Arc<AppState>, quota: Tasks, mut signals
     }
     tokio::select! {
         // What was not written, it has said.
-        _ = quota.finish() => ExitCode::SUCCESS,
+        _ = async { tokio::join!(quota.finish(), traces::finish(traces)) } => ExitCode::SUCCESS,
         () = signals.next() => ExitCode::from(ENDED_BY_SIGNAL),
     }
 }

@@ -7,6 +7,7 @@
 mod error;
 mod mask;
 mod origin;
+pub mod otlp;
 pub mod parse;
 mod rate;
 mod reader;
@@ -19,6 +20,7 @@ mod team_set;
 pub use error::{ConfigError, InvalidVariable};
 pub use mask::masked_url;
 pub use origin::{Origin, Setting};
+pub use otlp::{OtlpProtocol, Pairs};
 pub use rate::{Period, Rate, TeamRates, TokenRates};
 pub use reader::{Environment, Source};
 pub use secret::Secret;

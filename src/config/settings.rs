@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::otlp::{self, OtlpProtocol, Pairs};
 use super::parse::{
     between, boolean, log_level, milliseconds, optional_milliseconds, optional_path, optional_postgres_url,
     optional_redis_url, optional_seconds, optional_text, positive, postgres_url, redis_url, seconds,
@@ -419,15 +420,21 @@ settings! {
             "teams that metrics name: all, none, or ids and ranges such as 1,5,10:20";
         health_interval: Duration = "HEALTH_CHECK_INTERVAL_SECS", "30", seconds(1, 3600),
             "seconds without a heartbeat after which /_liveness answers 500";
-        otlp_endpoint: Option<String> = "OTEL_EXPORTER_OTLP_ENDPOINT", "", optional_text,
-            "endpoint for traces; empty: off";
+        otlp_endpoint: Option<String> = "OTEL_EXPORTER_OTLP_ENDPOINT", "", otlp::optional_endpoint,
+            "collector of traces; empty: off";
+        otlp_protocol: OtlpProtocol = "OTEL_EXPORTER_OTLP_PROTOCOL", "", otlp::protocol,
+            "grpc or http/protobuf; empty: http/protobuf on port 4318, grpc on any other";
+        otlp_headers: Option<Secret> = "OTEL_EXPORTER_OTLP_HEADERS", "", otlp::secret_pairs,
+            "headers of every export, name=value,name=value with percent-encoded values";
+        otel_resource_attributes: Pairs = "OTEL_RESOURCE_ATTRIBUTES", "", otlp::pairs,
+            "what all spans share, name=value,name=value with percent-encoded values";
         traces_sample_rate: f64 = "OTEL_TRACES_SAMPLER_ARG", "0.001", between(0.0, 1.0),
-            "share of requests that are traced";
+            "share of the requests without a traceparent that are traced; others as their sender says";
         otel_service_name: String = "OTEL_SERVICE_NAME", "posthog-feature-flags", text,
             "service name in traces";
         otel_export_timeout: Duration = "OTEL_EXPORT_TIMEOUT_SECS", "3", seconds(1, 600),
-            "seconds an export";
-        otel_log_level: String = "OTEL_LOG_LEVEL", "info", text,
-            "level from which on spans are exported";
+            "seconds an export, and for the last ones at shutdown";
+        otel_log_level: LogLevel = "OTEL_LOG_LEVEL", "info", otlp::span_level,
+            "least level of exported spans, all of which are info: off, error and warn export none";
     }
 }

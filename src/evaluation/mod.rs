@@ -12,7 +12,7 @@ mod pool;
 mod report;
 
 use crate::context::geo::GeoProperties;
-use crate::context::{ContinuityQuery, JitteredPause, PersonSource, Retries, gather_continuity};
+use crate::context::{ContinuityQuery, GatherError, JitteredPause, PersonSource, Retries, gather_continuity};
 use crate::engine::value::PropertyValue;
 use crate::engine::{
     BitSet, Clock, CompiledProject, ContinuityLookups, EvaluationContext, EvaluationScratch, GroupKey,
@@ -20,12 +20,20 @@ use crate::engine::{
     SelectionScratch, Slots, recycle,
 };
 use crate::resilience::RetryBudget;
+use crate::span;
 use crate::wire::request::FlagRequest;
 
 use fill::{fill, fill_location};
 use gather::{GatheredNodes, PersonsDeadline, gather, merge, reason};
 pub use pool::{EvaluationError, EvaluationPool};
 pub use report::{EvaluationReport, Gathering, Merging, OverrideStatus};
+
+/// Name of the spans in which a request waits for what is stored.
+const GATHER: &str = "gather";
+
+fn failure(error: &GatherError) -> &'static str {
+    reason(error).code()
+}
 
 /// What evaluation takes from settings.
 #[derive(Debug)]
@@ -253,7 +261,8 @@ pub async fn evaluate(
             budget: &settings.retry_budget,
         };
         let began = std::time::Instant::now();
-        let answer = deadline.bound(gather_continuity(source, query, retries)).await;
+        let asking = deadline.bound(gather_continuity(source, query, retries));
+        let answer = span::stage(GATHER, asking, failure).await;
         gathering.continuity = Some(began.elapsed());
         match answer {
             Ok(found) => {
@@ -280,9 +289,8 @@ pub async fn evaluate(
     if wanted.facts {
         project.plan_facts(selection, &filled, &keys, plan);
         let began = std::time::Instant::now();
-        let answer = deadline
-            .bound(gather(project, team_id, distinct_id, &keys, plan, source))
-            .await;
+        let asking = deadline.bound(gather(project, team_id, distinct_id, &keys, plan, source));
+        let answer = span::stage(GATHER, asking, failure).await;
         gathering.facts = Some(began.elapsed());
         gathering.facts_failed = answer.is_err();
         gathering.person = !distinct_id.is_empty();

@@ -20,6 +20,7 @@ use crate::engine::Instant;
 use crate::evaluation::{EvaluationError, EvaluationReport, RequestScope, Scratch, evaluate, evaluate_now};
 use crate::quota::{RequestType, Resource};
 use crate::snapshot::{LoadError, LookupError, ProjectSnapshot};
+use crate::span;
 use crate::telemetry::{RequestNote, Stage, TeamCache};
 use crate::wire::request::FlagRequest;
 use crate::wire::response::{Answer, Envelope, Shape, encode};
@@ -53,8 +54,8 @@ pub(super) fn answer_now(
     admission: &mut Admission<'_>,
     note: &mut RequestNote,
 ) -> Result<Option<Bytes>, HttpError> {
-    let sampled = note.sampled;
-    note.stages.begin(sampled);
+    let timed = note.timed;
+    note.stages.begin(timed);
     let mut loan = Loan::take();
     let RequestScratch {
         decode: memory,
@@ -110,8 +111,8 @@ pub(super) async fn answer_later(
     admission: &mut Admission<'_>,
     note: &mut RequestNote,
 ) -> Result<Bytes, HttpError> {
-    let sampled = note.sampled;
-    note.stages.begin(sampled);
+    let timed = note.timed;
+    note.stages.begin(timed);
     let mut loan = Loan::take();
     let RequestScratch {
         decode: memory,
@@ -127,7 +128,8 @@ pub(super) async fn answer_later(
     note.stages.end(Stage::Decode);
     let token = token(request.token, call, admission)?;
     let from = note.team_cache.unwrap_or(TeamCache::Loaded);
-    let snapshot = state.snapshots.get_or_load(token).await.map_err(lookup_error)?;
+    let loading = async { state.snapshots.get_or_load(token).await.map_err(lookup_error) };
+    let snapshot = span::stage(Stage::Snapshot.name(), loading, HttpError::code).await?;
     state.observers.found_team(note, &snapshot, from);
     note.tier = Some(state.snapshots.tier_of(token).name());
     note.stages.end(Stage::Snapshot);

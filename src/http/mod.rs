@@ -19,6 +19,7 @@ pub mod request_id;
 mod respond;
 mod route;
 mod scratch;
+mod trace;
 mod unwind;
 pub mod user_agent;
 

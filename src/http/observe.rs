@@ -15,6 +15,7 @@ use crate::engine::{FlagResult, FlagValue, Reason};
 use crate::evaluation::EvaluationReport;
 use crate::snapshot::ProjectSnapshot;
 use crate::telemetry::log::{self, Logger};
+use crate::telemetry::trace::{self, Tracer};
 use crate::telemetry::{
     Ending, ID_BYTES_MAX, NoteLoan, PathLabel, RequestMetrics, RequestNote, TeamCache, TeamSlot, TextField,
     USER_AGENT_CHARS_MAX, VERSION_BYTES_MAX,
@@ -35,6 +36,8 @@ pub struct Observers {
     pub metrics: Option<Box<RequestMetrics>>,
     /// `None`: nothing is logged.
     pub log: Option<Logger>,
+    /// `None`: nothing is traced.
+    pub tracer: Option<Tracer>,
 }
 
 /// What an observer knows of a request before it is handled.
@@ -57,6 +60,7 @@ impl Observers {
                 .enable_metrics
                 .then(|| Box::new(RequestMetrics::new(settings.tracked_teams.clone()))),
             log: log::logger().filter(Logger::logs_requests),
+            tracer: trace::tracer(),
         }
     }
 

@@ -15,8 +15,12 @@ use super::admission::Admission;
 use super::observe::Arrival;
 use super::probes::{self, Probe};
 use super::respond::{HttpError, Reply};
-use super::{AppState, FlagsCall, admission, body, cors, definitions, exposition, flags, minimal, unwind};
+use super::{
+    AppState, FlagsCall, admission, body, cors, definitions, exposition, flags, minimal, trace, unwind,
+};
 use crate::config::ServiceMode;
+use crate::span;
+use crate::telemetry::trace::RequestTrace;
 use crate::telemetry::{Ending, PathLabel, RequestNote};
 use crate::wire::query::FlagsQuery;
 
@@ -103,6 +107,12 @@ where
     }
     let is_evaluation = matches!(route, Route::Flags { .. });
     let mut note = is_evaluation.then(|| state.observers.note());
+    let trace = match (&state.observers.tracer, route) {
+        (Some(tracer), Route::Flags { .. } | Route::Definitions) => {
+            trace::begin(tracer, &arrival, note.as_deref_mut())
+        }
+        _ => None,
+    };
     let mut warned = false;
     let mut etag = None;
     let answered = unwind::catch(async {
@@ -112,11 +122,15 @@ where
                     peer,
                     decide,
                     started,
+                    trace: trace.as_deref(),
                 };
                 flag_route(state, &parts, body, arrived, note, &mut warned).await
             }
             // Its state is not part of every request's.
-            (Route::Definitions, _) => Box::pin(definitions::answer(state, &parts, &mut etag)).await,
+            (Route::Definitions, _) => {
+                let answering = Box::pin(definitions::answer(state, &parts, &mut etag));
+                span::within(trace.as_deref().map(RequestTrace::scope), answering).await
+            }
             (Route::Probe(probe), _) => {
                 Ok(probes::answer(state, probe, &parts.method, parts.uri.query()).await)
             }
@@ -138,6 +152,9 @@ where
     match &mut note {
         Some(note) if parts.method == Method::POST => state.observers.end_flags(&arrival, note, &ending),
         _ => state.observers.end(&arrival, &ending),
+    }
+    if let Some(trace) = trace {
+        trace::end(*trace, &arrival, note.as_deref_mut(), &ending);
     }
     response
 }
@@ -162,11 +179,13 @@ fn ending<B>(
 
 /// How a request reached its route.
 #[derive(Debug, Clone, Copy)]
-struct Arrived {
+struct Arrived<'t> {
     peer: IpAddr,
     /// By the path of the older endpoint.
     decide: bool,
     started: Instant,
+    /// Of a sampled request.
+    trace: Option<&'t RequestTrace>,
 }
 
 /// Query, body, method, in this order and for every method (`http.md` 2.2).
@@ -174,7 +193,7 @@ async fn flag_route<B>(
     state: &AppState,
     parts: &Parts,
     body: B,
-    arrived: Arrived,
+    arrived: Arrived<'_>,
     note: &mut RequestNote,
     warned: &mut bool,
 ) -> Result<Reply, HttpError>
@@ -185,6 +204,7 @@ where
         peer,
         decide,
         started,
+        trace,
     } = arrived;
     let deadline = started + state.request_timeout;
     let query = FlagsQuery::parse(parts.uri.query()).map_err(HttpError::Query)?;
@@ -237,6 +257,7 @@ where
         note.place_wait = waiting.elapsed();
         flags::answer_later(state, &call, &body, &mut admission, note).await
     });
+    let later = span::within(trace.map(RequestTrace::scope), later);
     let answered = timeout_at(deadline, later).await;
     note.admission = admission.times();
     match answered {

@@ -9,6 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::map::{LookupError, SnapshotMap};
 use super::port::{Found, Held, LoadError};
+use crate::span;
 
 /// Refreshes of held tokens at one time; beyond it the old snapshot stays, and a later request tries again.
 const REFRESHES_MAX: usize = 64;
@@ -97,13 +98,15 @@ impl<V: Held> SnapshotMap<V> {
             token: token.into(),
             _permit: permit,
         };
-        tokio::spawn(async move {
+        // A load goes on without the request that began it, whose trace it belongs to all the same.
+        let scope = span::current();
+        tokio::spawn(span::within(scope, async move {
             let result = landing.map.load(&landing.token).await;
             // Before the waiters wake: who asks next starts anew instead of joining a load that has ended.
             drop(landing);
             // Receivers may all be gone; the snapshot is held all the same.
             sender.send_replace(Some(result));
-        });
+        }));
         Ok(flight)
     }
 

@@ -44,6 +44,12 @@ impl PathLabel {
         let at = PATHS.iter().position(|known| *known == path).filter(|_| matched);
         Self(at.unwrap_or(PATHS.len() - 1) as u8)
     }
+
+    /// The pattern.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        PATHS.get(usize::from(self.0)).copied().unwrap_or("unmatched")
+    }
 }
 
 /// Handles of one route, method and status, made when the first such answer is given.

@@ -9,6 +9,7 @@ pub mod metrics;
 mod note;
 mod requests;
 mod teams;
+pub mod trace;
 
 pub use health::{
     CheckProblem, CheckReport, Heartbeat, LivenessStatus, Readiness, ReadinessGate, StoreCheck,

@@ -9,6 +9,7 @@ use std::ops::{Deref, DerefMut};
 use std::time::{Duration, Instant};
 
 use super::teams::TeamSlot;
+use super::trace::TraceIds;
 use crate::evaluation::Gathering;
 use crate::wire::Kludges;
 
@@ -56,20 +57,29 @@ impl Stage {
     }
 }
 
-/// Times of the stages of a request that is sampled.
+/// Times of the stages of a request that is timed.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct StageTimes {
+    began: Option<Instant>,
     last: Option<Instant>,
     spent: [Duration; Stage::ALL.len()],
 }
 
 impl StageTimes {
-    /// Begins the first stage, if the request is sampled.
-    pub fn begin(&mut self, sampled: bool) {
+    /// Begins the first stage, if the request is timed.
+    pub fn begin(&mut self, timed: bool) {
+        let now = timed.then(Instant::now);
         *self = Self {
-            last: sampled.then(Instant::now),
+            began: now,
+            last: now,
             ..Self::default()
         };
+    }
+
+    /// When the first stage began; `None` unless the request is timed.
+    #[must_use]
+    pub fn began(&self) -> Option<Instant> {
+        self.began
     }
 
     /// Ends a stage, and begins the next one.
@@ -90,7 +100,7 @@ impl StageTimes {
         }
     }
 
-    /// What each stage took; `None` unless the request is sampled.
+    /// What each stage took; `None` unless the request is timed.
     #[must_use]
     pub fn spent(&self) -> Option<&[Duration; Stage::ALL.len()]> {
         self.last.is_some().then_some(&self.spent)
@@ -203,8 +213,10 @@ impl Texts {
 pub struct NoteFields {
     /// Whether the log will have a line, so that texts are kept.
     pub logged: bool,
-    /// Whether stages are timed.
+    /// Whether it is one of those whose stages are measured.
     pub sampled: bool,
+    /// Whether stages are timed: it is measured, or traced.
+    pub timed: bool,
     /// Label of the team.
     pub team: TeamSlot,
     /// The team, once it is known.
@@ -265,6 +277,8 @@ pub struct RequestNote {
     fields: NoteFields,
     /// Texts.
     pub texts: Texts,
+    /// Its trace, if it has one.
+    pub trace: Option<TraceIds>,
     /// Requests that this memory was used for.
     uses: u32,
 }
@@ -287,12 +301,21 @@ impl RequestNote {
     /// Begins the next request.
     fn reset(&mut self, logged: bool, timed: bool) {
         self.texts.clear();
+        self.trace = None;
         self.uses = self.uses.wrapping_add(1);
+        let sampled = timed && self.uses.is_multiple_of(SAMPLED_ONE_IN);
         self.fields = NoteFields {
             logged,
-            sampled: timed && self.uses.is_multiple_of(SAMPLED_ONE_IN),
+            sampled,
+            timed: sampled,
             ..NoteFields::default()
         };
+    }
+
+    /// The request is traced.
+    pub fn traced(&mut self, ids: TraceIds) {
+        self.trace = Some(ids);
+        self.timed = true;
     }
 
     /// The team that the request turned out to be of.

@@ -200,7 +200,10 @@ impl RequestMetrics {
     }
 
     fn record_evaluation(&self, note: &RequestNote) {
-        if let Some(spent) = note.stages.spent() {
+        // A traced request is timed and not one of the measured ones: senders choose it.
+        if note.sampled
+            && let Some(spent) = note.stages.spent()
+        {
             let gathered = note.gathering != Gathering::default();
             for (stage, histogram) in Stage::ALL.into_iter().zip(&self.stages) {
                 if stage != Stage::Gather || gathered {

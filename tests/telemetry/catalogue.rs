@@ -95,6 +95,7 @@ fn processes_export_what_the_catalogue_says() {
         ("FLAGS_SESSION_REPLAY_QUOTA_CHECK", "true"),
         ("FLAGS_RATE_LIMIT_ENABLED", "true"),
         ("FLAGS_IP_RATE_LIMIT_ENABLED", "true"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1"),
     ];
     let (dev, alone) = (Process::dev(&variables), Process::serve_alone(&variables));
     for process in [&dev, &alone] {

@@ -1,5 +1,6 @@
 //! `check`: everything that a start depends on, in one table; and the same at the start of a server, problems alone.
 
+mod collector;
 mod finding;
 mod stores;
 mod system;
@@ -32,6 +33,7 @@ pub fn run() -> Result<ExitCode, Failure> {
         findings.extend(system::locations(&settings));
         let runtime = runtime::build(1).map_err(|error| Failure::context("cannot start threads", error))?;
         findings.extend(runtime.block_on(stores::findings(config, &settings, REPORT_LIMIT)));
+        findings.extend(runtime.block_on(collector::finding(config, &settings, REPORT_LIMIT)));
         runtime.shutdown_background();
     }
     print!("{}", table(&findings));
@@ -50,9 +52,13 @@ pub fn machine(config: &Config, settings: &[Setting]) -> Vec<Finding> {
     findings
 }
 
-/// What is wrong with the stores.
+/// What is wrong with the stores and the collector.
 pub async fn stores(config: &Config, settings: &[Setting]) -> Vec<Finding> {
-    let mut findings = stores::findings(config, settings, REPORT_LIMIT).await;
+    let (mut findings, collector) = tokio::join!(
+        stores::findings(config, settings, REPORT_LIMIT),
+        collector::finding(config, settings, REPORT_LIMIT)
+    );
+    findings.extend(collector);
     findings.retain(|finding| finding.level > Level::Good);
     findings
 }

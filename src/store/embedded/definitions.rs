@@ -17,7 +17,10 @@ impl EmbeddedStore {
         T: Send + 'static,
         F: FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
     {
-        Box::pin(async move { self.readers.run(job).await.map_err(database_error) })
+        Box::pin(async move {
+            let read = self.readers.query("read definitions", job);
+            read.await.map_err(database_error)
+        })
     }
 }
 

@@ -46,7 +46,7 @@ impl CredentialStore for EmbeddedStore {
     ) -> BoxFuture<'a, Result<SecretRows, DatabaseError>> {
         let value = value.to_owned();
         Box::pin(async move {
-            let read = self.readers.run(move |connection| {
+            let read = self.readers.query("read credential", move |connection| {
                 Ok(SecretRows {
                     team: team_by_secret(connection, &value)?,
                     key: None,
@@ -63,7 +63,7 @@ impl CredentialStore for EmbeddedStore {
     ) -> BoxFuture<'a, Result<PersonalRows, DatabaseError>> {
         let (hashes, value) = (hashes.to_vec(), value.map(str::to_owned));
         Box::pin(async move {
-            let read = self.readers.run(move |connection| {
+            let read = self.readers.query("read credential", move |connection| {
                 let mut rows = PersonalRows::default();
                 for hash in &hashes {
                     let mut statement = connection.prepare_cached(PERSONAL_KEY)?;

@@ -17,7 +17,7 @@ impl PersonSource for EmbeddedStore {
         let query = query.clone();
         Box::pin(async move {
             self.readers
-                .run(move |connection| read_facts(connection, &query))
+                .query("read facts", move |connection| read_facts(connection, &query))
                 .await
                 .map_err(gather_error)
         })
@@ -31,9 +31,9 @@ impl PersonSource for EmbeddedStore {
     ) -> BoxFuture<'a, Result<bool, GatherError>> {
         let (distinct_ids, flag_keys) = (owned(distinct_ids), owned(flag_keys));
         Box::pin(async move {
-            let read = self
-                .readers
-                .run(move |connection| write_needed(connection, team_id, &distinct_ids, &flag_keys));
+            let read = self.readers.query("look for continuity", move |connection| {
+                write_needed(connection, team_id, &distinct_ids, &flag_keys)
+            });
             read.await.map_err(gather_error)
         })
     }
@@ -48,9 +48,9 @@ impl PersonSource for EmbeddedStore {
         let (distinct_ids, flag_keys) = (owned(distinct_ids), owned(flag_keys));
         let hash_key = hash_key.to_owned();
         Box::pin(async move {
-            let write = self
-                .writer
-                .run(move |connection| write(connection, team_id, &distinct_ids, &flag_keys, &hash_key));
+            let write = self.writer.query("write continuity", move |connection| {
+                write(connection, team_id, &distinct_ids, &flag_keys, &hash_key)
+            });
             write.await.map_err(gather_error)
         })
     }
@@ -64,9 +64,9 @@ impl PersonSource for EmbeddedStore {
         // Every connection to the file sees what has been committed, so readers may always answer.
         let distinct_ids = owned(distinct_ids);
         Box::pin(async move {
-            let read = self
-                .readers
-                .run(move |connection| read_overrides(connection, team_id, &distinct_ids));
+            let read = self.readers.query("read continuity", move |connection| {
+                read_overrides(connection, team_id, &distinct_ids)
+            });
             read.await.map_err(gather_error)
         })
     }

@@ -8,6 +8,8 @@ use std::thread::JoinHandle;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
+use crate::span;
+
 type Job = Box<dyn FnOnce(&mut Connection) + Send>;
 
 /// A fixed number of threads behind one bounded queue. Dropping the pool ends the threads after the
@@ -42,6 +44,21 @@ impl Pool {
                 .push(thread.spawn(move || work(connection, &receiver))?);
         }
         Ok(pool)
+    }
+
+    /// The same as [`Pool::run`], told to a traced request under a name of ours.
+    pub(super) async fn query<T, F>(&self, name: &'static str, job: F) -> Result<T, PoolError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
+    {
+        let span = span::call(|| name).map(|span| span.with("db.system.name", "sqlite"));
+        let answer = self.run(job).await;
+        span::settle(span, &answer, |error| match error {
+            PoolError::Unavailable(_) => "unavailable",
+            PoolError::Sqlite(_) => "statement",
+        });
+        answer
     }
 
     /// Runs `job` on one of the connections. Dropping the future leaves the job to run and drops its result.

@@ -12,7 +12,9 @@ use super::connection::Query;
 use super::error::{PostgresError, is_connection_failure, is_stale_statement};
 use super::manager::{Manager, count};
 use super::pool::Pool;
+use super::span;
 use super::trial::Trial;
+use crate::span::settle;
 
 /// For asking the server to stop; it is best effort.
 const CANCEL_LIMIT: Duration = Duration::from_secs(1);
@@ -50,7 +52,9 @@ impl<'p> Lease<'p> {
         queries: &[Query<'_>],
         end: Option<&'static str>,
     ) -> Result<Vec<Vec<Row>>, PostgresError> {
+        let span = span::begin(self.pool.name(), begin, queries, end);
         let answer = self.exchange_uncounted(begin, queries, end).await;
+        settle(span, &answer, span::code);
         if let Err(error) = &answer {
             self.pool.metrics.failed(error);
         }

@@ -20,6 +20,7 @@ mod person;
 mod pool;
 mod pools;
 mod rows;
+mod span;
 mod tables;
 mod timestamp;
 mod tls;

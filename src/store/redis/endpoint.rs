@@ -16,8 +16,10 @@ use tokio::task::AbortHandle;
 use super::RedisError;
 use super::backoff::{Backoff, STABLE};
 use super::metrics::RedisMetrics;
+use super::span;
 use super::url::ServerUrl;
 use crate::resilience::{Breaker, BreakerState};
+use crate::span::settle;
 
 /// Limits of one server's use.
 #[derive(Debug, Clone, Copy)]
@@ -148,10 +150,14 @@ impl Endpoint {
     /// # Errors
     /// At once without a connection; otherwise at the latest at the response time limit.
     pub async fn query<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, RedisError> {
+        let span = span::command(self.shared.name, command);
         let value = self
             .run(async |connection| connection.send_packed_command(command).await)
-            .await?;
-        decode(value).inspect_err(|error| self.shared.metrics.failed(error))
+            .await;
+        let reply =
+            value.and_then(|value| decode(value).inspect_err(|error| self.shared.metrics.failed(error)));
+        settle(span, &reply, span::code);
+        reply
     }
 
     /// Runs a pipeline in one round trip; as a transaction if it is atomic.
@@ -159,8 +165,12 @@ impl Endpoint {
     /// # Errors
     /// As for [`Self::query`]; an error reply to any of its commands fails all.
     pub async fn pipeline<T: FromRedisValue>(&self, pipeline: &Pipeline) -> Result<T, RedisError> {
-        self.run(async |connection| pipeline.query_async(connection).await)
-            .await
+        let span = span::pipeline(self.shared.name, pipeline);
+        let reply = self
+            .run(async |connection| pipeline.query_async(connection).await)
+            .await;
+        settle(span, &reply, span::code);
+        reply
     }
 
     async fn run<T>(

@@ -18,6 +18,7 @@ mod mode;
 mod queue;
 mod quota;
 mod rebuild;
+mod span;
 mod tracking;
 mod url;
 mod usage;

@@ -97,3 +97,13 @@ fn answered(status: u16, code: Option<&str>) -> Refusal {
         may_pass: !works,
     }
 }
+
+/// What a span says of a failure.
+pub(super) fn code(error: &TierError) -> &'static str {
+    match error {
+        TierError::Unavailable(_) => "unavailable",
+        TierError::Timeout => "timeout",
+        TierError::Denied(_) => "denied",
+        TierError::Failed(_) => "failed",
+    }
+}

@@ -18,6 +18,7 @@ use tokio::sync::{OnceCell, Semaphore};
 
 use crate::hypercache::{BoxFuture, EntryKey, ObjectStore, TierError};
 use crate::resilience::{Breaker, BreakerState, RetryBudget};
+use crate::span;
 use error::Refusal;
 
 /// For one operation as a whole, second attempt and body included (`storage.md` 2.8).
@@ -99,7 +100,21 @@ impl S3Store {
     }
 
     /// One operation under all bounds; `attempt` is called a second time if the first found nobody and the budget allows it.
-    async fn call<T, F>(&self, attempt: impl Fn(Client) -> F) -> Result<T, TierError>
+    async fn call<T, F>(&self, operation: &'static str, attempt: impl Fn(Client) -> F) -> Result<T, TierError>
+    where
+        F: Future<Output = Result<T, Refusal>>,
+    {
+        let span = span::call(|| operation).map(|span| {
+            span.with("rpc.system", "aws-api")
+                .with("rpc.method", operation)
+                .with("aws.s3.bucket", self.settings.bucket.clone())
+        });
+        let done = self.call_untold(attempt).await;
+        span::settle(span, &done, error::code);
+        done
+    }
+
+    async fn call_untold<T, F>(&self, attempt: impl Fn(Client) -> F) -> Result<T, TierError>
     where
         F: Future<Output = Result<T, Refusal>>,
     {
@@ -163,14 +178,15 @@ impl ObjectStore for S3Store {
     fn get<'a>(&'a self, key: &'a EntryKey) -> BoxFuture<'a, Result<Option<Bytes>, TierError>> {
         Box::pin(async {
             let key = key.base();
-            self.call(|client| self.get_once(client, &key)).await
+            self.call("S3/GetObject", |client| self.get_once(client, &key))
+                .await
         })
     }
 
     fn put<'a>(&'a self, key: &'a EntryKey, text: Bytes) -> BoxFuture<'a, Result<(), TierError>> {
         Box::pin(async move {
             let key = key.base();
-            self.call(|client| {
+            self.call("S3/PutObject", |client| {
                 let request = client.put_object().bucket(&self.settings.bucket).key(&key);
                 let request = request.body(ByteStream::from(text.clone()));
                 async {
@@ -188,7 +204,7 @@ impl ObjectStore for S3Store {
     fn delete<'a>(&'a self, key: &'a EntryKey) -> BoxFuture<'a, Result<(), TierError>> {
         Box::pin(async {
             let key = key.base();
-            self.call(|client| {
+            self.call("S3/DeleteObject", |client| {
                 let request = client.delete_object().bucket(&self.settings.bucket).key(&key);
                 async {
                     match request.send().await {

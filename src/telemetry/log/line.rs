@@ -38,6 +38,7 @@ impl<'r> Line<'r> {
         line.sources(note);
         line.counts(note);
         line.times(note);
+        line.trace(note);
         line
     }
 
@@ -145,5 +146,14 @@ impl<'r> Line<'r> {
         self.time("queue_time_ms", note.queued);
         self.time("pre_handler_duration_ms", note.before_handler);
         self.time("concurrency_limit_wait_ms", Some(note.place_wait));
+    }
+
+    /// Beyond that table, and only of a traced request: what OpenTelemetry's log data model calls these.
+    fn trace(&mut self, note: &RequestNote) {
+        if let Some(ids) = note.trace {
+            let hex = |text: String| Some(Field::Text(Cow::Owned(text)));
+            self.add("trace_id", hex(format!("{:032x}", ids.trace_id)));
+            self.add("span_id", hex(format!("{:016x}", ids.span_id)));
+        }
     }
 }
