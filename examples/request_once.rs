@@ -1,10 +1,11 @@
 //! Whole requests through the HTTP handler in process, for counting what watching them costs.
 //!
 //! ```text
-//! request_once FLAGS ITERATIONS [metrics] [log]
+//! request_once FLAGS ITERATIONS [metrics] [log] [traces|traced]
 //! ```
 //!
-//! Everything but hyper's own parsing and writing, from headers read to answer ready. The log goes nowhere.
+//! Everything but hyper's own parsing and writing, from headers read to answer ready. The log goes nowhere, and so do traces, from a
+//! thread of their own: with `traces` no request is sampled, with `traced` every one is.
 
 #[path = "../benches/support/workload.rs"]
 #[allow(dead_code, reason = "shared with benches and tests")]
@@ -12,14 +13,18 @@ mod workload;
 
 use std::error::Error;
 use std::net::Ipv4Addr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
+use bytes::Bytes;
 use feature_flags::config::Config;
 use feature_flags::http::user_agent::library_of;
 use feature_flags::http::{AppState, DefinitionsStores, Stores, handle};
 use feature_flags::snapshot::{BoxFuture, TieredSettings};
 use feature_flags::store::embedded::{EmbeddedCookieless, EmbeddedStore};
 use feature_flags::telemetry::log::{Level, LogSettings, install_to};
+use feature_flags::telemetry::trace::{Collector, ExportError, Resource, TraceSettings, install};
 
 /// The server's own: what the system's costs depends on what was allocated long before.
 #[global_allocator]
@@ -34,7 +39,7 @@ const QUEUE: usize = 4096;
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [flags, iterations, switches @ ..] = arguments.as_slice() else {
-        return Err("usage: request_once FLAGS ITERATIONS [metrics] [log]".into());
+        return Err("usage: request_once FLAGS ITERATIONS [metrics] [log] [traces|traced]".into());
     };
     let (flags, iterations): (usize, usize) = (flags.parse()?, iterations.parse()?);
     let is_on = |switch: &str| switches.iter().any(|given| given == switch);
@@ -49,6 +54,21 @@ fn main() -> Result<(), Box<dyn Error>> {
             },
             Box::new(std::io::sink()),
         );
+    }
+    // Its threads export, so that what the first thread does is what requests cost.
+    let exporting = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()?;
+    if is_on("traces") || is_on("traced") {
+        let _inside = exporting.enter();
+        let settings = TraceSettings {
+            ratio: if is_on("traced") { 1.0 } else { 0.0 },
+            export_timeout: Duration::from_secs(3),
+            resource: Resource::default(),
+        };
+        // It runs to the end of the process.
+        drop(install(settings, Arc::new(Nowhere)));
     }
     let state = state(flags, is_on("metrics"))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -65,7 +85,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             .header("content-type", "application/json")
             .header("user-agent", "posthog-python/7.91.1")
             .header("x-forwarded-for", "203.0.113.9")
-            .body(http_body_util::Full::new(bytes::Bytes::from(body.clone())))?;
+            .body(http_body_util::Full::new(Bytes::from(body.clone())))?;
         let answer = runtime.block_on(handle(&state, Ipv4Addr::LOCALHOST.into(), request));
         answered += usize::from(answer.status() == 200);
     }
@@ -74,6 +94,23 @@ fn main() -> Result<(), Box<dyn Error>> {
         Ok(())
     } else {
         Err("a request failed".into())
+    }
+}
+
+/// A collector that takes everything.
+struct Nowhere;
+
+impl Collector for Nowhere {
+    fn export(
+        &self,
+        _: Bytes,
+        _: Duration,
+    ) -> Pin<Box<dyn Future<Output = Result<Bytes, ExportError>> + Send + '_>> {
+        Box::pin(async { Ok(Bytes::new()) })
+    }
+
+    fn place(&self) -> &str {
+        "nowhere"
     }
 }
 

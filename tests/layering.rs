@@ -95,7 +95,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         folder: "auth",
-        own: &["hypercache", "resilience"],
+        own: &["hypercache", "resilience", "span"],
         banned: PORTS_ONLY,
     },
     Rule {

@@ -15,6 +15,7 @@ use super::principal::Principal;
 use super::{legacy, shared};
 use crate::hypercache::DatabaseError;
 use crate::resilience::Breaker;
+use crate::span;
 
 /// Refreshes of known credentials at one time; beyond it they run out, and are looked up as new ones.
 const REFRESHES_MAX: usize = 32;
@@ -223,7 +224,9 @@ impl Authenticator {
             _permit: permit,
         };
         let (value, is_secret) = (credential.value().to_owned(), credential.is_secret());
-        tokio::spawn(async move {
+        // What the request's trace shows is below it, although the look-up goes on without it.
+        let scope = span::current();
+        tokio::spawn(span::within(scope, async move {
             let result = landing
                 .authenticator
                 .look_up(&value, digest, is_secret, kind == Kind::Known)
@@ -231,7 +234,7 @@ impl Authenticator {
             // Before the waiters wake: who asks next starts anew instead of joining what has ended.
             drop(landing);
             sender.send_replace(Some(result));
-        });
+        }));
         Ok(receiver)
     }
 

@@ -23,6 +23,7 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
+use tokio_rustls::TlsAcceptor;
 
 /// Far above anything that a test waits for.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -67,6 +68,11 @@ pub struct Collector {
 
 impl Collector {
     pub fn start() -> Self {
+        Self::start_with(None)
+    }
+
+    /// With TLS, as the acceptor says.
+    pub fn start_with(tls: Option<TlsAcceptor>) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -78,11 +84,20 @@ impl Collector {
         let serving = Arc::clone(&shared);
         runtime.spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let shared = Arc::clone(&serving);
+                let (shared, tls) = (Arc::clone(&serving), tls.clone());
                 tokio::spawn(async move {
                     let service = service_fn(|request| answer(Arc::clone(&shared), request));
                     let server = Builder::new(TokioExecutor::new());
-                    drop(server.serve_connection(TokioIo::new(stream), service).await);
+                    match tls {
+                        None => drop(server.serve_connection(TokioIo::new(stream), service).await),
+                        Some(tls) => {
+                            // A client that does not trust it goes away.
+                            let Ok(stream) = tls.accept(stream).await else {
+                                return;
+                            };
+                            drop(server.serve_connection(TokioIo::new(stream), service).await);
+                        }
+                    }
                 });
             }
         });

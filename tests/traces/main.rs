@@ -6,6 +6,7 @@ mod delivery;
 mod process;
 mod requests;
 mod stores;
+mod tls;
 
 #[allow(dead_code, reason = "each test binary uses a part")]
 #[path = "../wire/client.rs"]

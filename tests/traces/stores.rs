@@ -136,7 +136,8 @@ fn a_load_is_commands_and_a_stored_person_is_a_statement() {
     for (name, value) in [
         ("db.system.name", "postgresql"),
         ("db.operation.name", "SELECT"),
-        ("feature_flags.pool", "persons_reader"),
+        // Without a persons database of their own, persons are where everything is.
+        ("feature_flags.pool", "non_persons_reader"),
     ] {
         assert_eq!(statement.text(name), value, "{name}");
     }
@@ -176,11 +177,18 @@ fn what_redis_has_lost_comes_from_s3_and_then_from_postgresql() {
     assert_eq!(process.ask_stored(SECOND).status, 200);
     let trace = world.collector.trace_of(SECOND);
     let snapshot = trace.one("snapshot");
-    let batch = trace
-        .0
-        .iter()
-        .find(|received| received.span.name.starts_with("BATCH SELECT posthog_team"));
+    let batch = trace.0.iter().find(|received| {
+        received
+            .text("db.query.text")
+            .contains("FROM posthog_featureflag f")
+    });
     let batch = batch.unwrap_or_else(|| panic!("{:?}", trace.names()));
+    assert!(
+        batch.span.name.starts_with("BATCH SELECT posthog_team"),
+        "{}",
+        batch.span.name
+    );
+    assert_eq!(batch.text("db.operation.name"), "BATCH SELECT");
     assert_eq!(batch.span.parent_span_id, snapshot.span.span_id);
     assert!(
         batch

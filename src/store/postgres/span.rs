@@ -19,9 +19,12 @@ pub(super) fn begin(
     end: Option<&'static str>,
 ) -> Option<OpenSpan> {
     let span = span::call(|| summary(begin, queries, end))?;
-    let operation = queries
-        .first()
-        .map_or_else(|| end.unwrap_or("BEGIN"), |query| first_word(query.sql));
+    let operation = match queries {
+        [] => end.unwrap_or("BEGIN"),
+        [one] => first_word(one.sql),
+        // What is sent together only reads.
+        [_, _, ..] => "BATCH SELECT",
+    };
     let mut span = span
         .with("db.system.name", "postgresql")
         .with("db.operation.name", operation)
