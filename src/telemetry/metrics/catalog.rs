@@ -159,7 +159,7 @@ catalog! {
     Gauge "feature_flags_breaker_open" ["source"] "1 while a source is asked only now and then, because it failed repeatedly";
     Counter "feature_flags_log_dropped_total" [] "Log lines that were dropped because nobody read fast enough";
     Counter "feature_flags_trace_spans_exported_total" [] "Spans that the collector took";
-    Counter "feature_flags_trace_spans_dropped_total" ["reason"] "Spans that were dropped: too many in a trace, too many traces waiting, not taken by the collector";
+    Counter "feature_flags_trace_spans_dropped_total" ["reason"] "Spans that were dropped: too many in a trace, too many waiting, not taken by the collector";
     Counter "feature_flags_trace_export_failures_total" [] "Attempts to export traces that failed";
     Gauge "feature_flags_build_info" ["version"] "Always 1; its label is the version";
     Counter "feature_flags_rate_limiter_shared_bucket_total" ["limiter"] "Checks of keys that share a bucket, because the limiter is full";

@@ -7,14 +7,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use metrics::{Counter, counter};
-use tokio::sync::mpsc::Receiver;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
 use super::encode::{self, Resource};
 use super::port::{Collector, ExportError, Retry};
-use super::queue::{Dropped, Finished, SpanCounts};
+use super::queue::{Dropped, Finished, Outlet, SpanCounts};
 use crate::telemetry::log;
 
 /// Spans from which on a batch is sent; the last trace of one may be larger. About 150 kB.
@@ -43,7 +42,7 @@ pub struct Exporting {
 
 impl Exporting {
     pub(super) fn start(
-        traces: Receiver<Finished>,
+        traces: Outlet,
         counts: SpanCounts,
         resource: Resource,
         collector: Arc<dyn Collector>,
@@ -77,7 +76,7 @@ impl Exporting {
 }
 
 struct Exporter {
-    traces: Receiver<Finished>,
+    traces: Outlet,
     counts: SpanCounts,
     failures: Counter,
     resource: Resource,
@@ -100,11 +99,11 @@ impl Exporter {
     async fn batch(&mut self) -> Option<Vec<Finished>> {
         let first = tokio::select! {
             biased;
-            trace = self.traces.recv() => trace?,
+            trace = self.traces.next() => trace?,
             () = ended(&mut self.ending) => {
                 // What is left is in the queue already.
                 self.traces.close();
-                self.traces.recv().await?
+                self.traces.next().await?
             }
         };
         let mut spans = first.spans.len();
@@ -113,7 +112,7 @@ impl Exporter {
         while spans < BATCH_SPANS {
             let next = tokio::select! {
                 biased;
-                trace = self.traces.recv() => trace,
+                trace = self.traces.next() => trace,
                 () = sleep_until(due) => None,
                 () = ended(&mut self.ending) => None,
             };

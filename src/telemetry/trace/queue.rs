@@ -1,17 +1,16 @@
 //! From requests to the exporter, without waiting: one bounded queue. What does not fit is dropped and counted.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use metrics::{Counter, counter};
-use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use super::sampler;
 use crate::span::{Sink, Span, SpanId};
 
-/// Traces that may wait to be exported. A trace has a dozen spans of some 300 bytes; this is what a second of 2,000 sampled
-/// requests makes.
-const TRACES_MAX: usize = 2048;
+/// Spans that may wait to be exported, some 300 bytes each: 5 MB, which is what a second of 3,000 sampled requests makes.
+const WAITING_MAX: usize = 16 * 1024;
 
 /// A trace that nobody adds to any more.
 #[derive(Debug)]
@@ -67,34 +66,62 @@ impl SpanCounts {
 pub(super) struct Queue {
     sender: Sender<Finished>,
     counts: SpanCounts,
+    waiting: Arc<AtomicUsize>,
+    waiting_max: usize,
+}
+
+/// The end that the exporter holds.
+pub(super) struct Outlet {
+    receiver: Receiver<Finished>,
+    waiting: Arc<AtomicUsize>,
+}
+
+impl Outlet {
+    /// The next trace; `None` once the outlet is closed and empty. Cancel safe.
+    pub async fn next(&mut self) -> Option<Finished> {
+        let finished = self.receiver.recv().await?;
+        self.waiting.fetch_sub(finished.spans.len(), Ordering::Relaxed);
+        Some(finished)
+    }
+
+    /// Takes nothing more; what is there stays.
+    pub fn close(&mut self) {
+        self.receiver.close();
+    }
 }
 
 impl Queue {
-    pub fn new() -> (Arc<Self>, Receiver<Finished>, SpanCounts) {
-        Self::of(TRACES_MAX)
+    pub fn new() -> (Arc<Self>, Outlet, SpanCounts) {
+        Self::of(WAITING_MAX)
     }
 
-    fn of(traces_max: usize) -> (Arc<Self>, Receiver<Finished>, SpanCounts) {
-        let (sender, receiver) = channel(traces_max);
-        let counts = SpanCounts::new();
+    fn of(waiting_max: usize) -> (Arc<Self>, Outlet, SpanCounts) {
+        // A trace has a span at least.
+        let (sender, receiver) = channel(waiting_max);
+        let (counts, waiting) = (SpanCounts::new(), Arc::new(AtomicUsize::new(0)));
         let queue = Self {
             sender,
             counts: counts.clone(),
+            waiting: Arc::clone(&waiting),
+            waiting_max,
         };
-        (Arc::new(queue), receiver, counts)
+        (Arc::new(queue), Outlet { receiver, waiting }, counts)
     }
 }
 
 impl Sink for Queue {
     fn take(&self, trace_id: u128, state: Option<Box<str>>, spans: Vec<Span>, left_out: u32) {
         self.counts.dropped(Dropped::TraceFull, left_out as usize);
+        let count = spans.len();
+        let waiting = self.waiting.fetch_add(count, Ordering::Relaxed) + count;
         let finished = Finished {
             trace_id,
             state,
             spans,
         };
-        if let Err(TrySendError::Full(lost) | TrySendError::Closed(lost)) = self.sender.try_send(finished) {
-            self.counts.dropped(Dropped::QueueFull, lost.spans.len());
+        if waiting > self.waiting_max || self.sender.try_send(finished).is_err() {
+            self.waiting.fetch_sub(count, Ordering::Relaxed);
+            self.counts.dropped(Dropped::QueueFull, count);
         }
     }
 
@@ -108,18 +135,30 @@ mod tests {
     use super::*;
     use crate::span::{Kind, Scope, Trace};
 
+    fn trace(queue: &Arc<Queue>, id: u128, spans: usize) {
+        let trace = Arc::new(Trace::new(id, None, Arc::clone(queue) as _));
+        let scope = Scope::new(trace, sampler::span_id());
+        for _ in 0..spans {
+            scope.open(Kind::Client, "GET").end();
+        }
+    }
+
     #[test]
     fn a_full_queue_drops_and_never_waits() {
-        let (queue, mut receiver, _) = Queue::of(2);
-        for id in 1..=5 {
-            let trace = Arc::new(Trace::new(id, None, Arc::clone(&queue) as _));
-            Scope::new(trace, sampler::span_id())
-                .open(Kind::Client, "GET")
-                .end();
+        let (queue, mut outlet, _) = Queue::of(10);
+        for (id, spans) in [(1, 4), (2, 5), (3, 2), (4, 1), (5, 1)] {
+            trace(&queue, id, spans);
         }
-        let ids: Vec<_> = std::iter::from_fn(|| receiver.try_recv().ok())
-            .map(|trace| trace.trace_id)
-            .collect();
-        assert_eq!(ids, [1, 2]);
+        outlet.close();
+        trace(&queue, 6, 1);
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let mut ids = Vec::new();
+        runtime.block_on(async {
+            while let Some(finished) = outlet.next().await {
+                ids.push(finished.trace_id);
+            }
+        });
+        assert_eq!(ids, [1, 2, 4]);
+        assert_eq!(outlet.waiting.load(Ordering::Relaxed), 0, "there is room again");
     }
 }

@@ -201,6 +201,10 @@ fn describe(note: &RequestNote, attributes: &mut Vec<(&'static str, Value)>) {
             i64::from(note.flags_errored).into(),
         ));
     }
+    if note.place_wait >= Duration::from_millis(1) {
+        let waited_ms = i64::try_from(note.place_wait.as_millis()).unwrap_or(i64::MAX);
+        attributes.push(("feature_flags.place_wait_ms", waited_ms.into()));
+    }
     for (name, holds) in [
         ("feature_flags.quota_limited", note.quota_limited),
         ("feature_flags.rate_limited", note.rate_limited),
