@@ -107,6 +107,18 @@ impl Process {
         Client::connect(self.address).request("POST /flags?v=2", &all, body.to_string().as_bytes())
     }
 
+    /// The same, without waiting for the answer.
+    pub fn abandon(&self, id: &str, body: &Value) -> Client {
+        let body = body.to_string();
+        let mut client = Client::connect(self.address);
+        client.send(format!(
+            "POST /flags?v=2 HTTP/1.1\r\nhost: flags.test\r\nx-request-id: {id}\r\ncontent-type: application/json\r\n\
+             content-length: {}\r\n\r\n{body}",
+            body.len()
+        ));
+        client
+    }
+
     /// The same, for the project; it needs nothing stored.
     pub fn ask(&self, id: &str, headers: &[&str]) -> Answer {
         let body =

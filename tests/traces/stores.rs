@@ -1,12 +1,14 @@
 //! Spans of commands and statements, on real Redis, S3 and PostgreSQL.
 
 use std::process::Command;
+use std::time::Duration;
 
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use serde_json::json;
+use tokio_postgres::NoTls;
 
-use crate::collector::{Collector, Trace};
+use crate::collector::{Collector, Received, Trace};
 use crate::object_storage::{BUCKET, ObjectStorage};
 use crate::process::{PERSON, Process, TOKEN, command, document};
 use crate::servers::Servers;
@@ -230,9 +232,7 @@ fn continuity_is_told_and_a_failing_statement_has_its_code() {
 
     let sql = "ALTER TABLE posthog_cohortpeople RENAME TO gone";
     world.runtime.block_on(async {
-        let (client, connection) = tokio_postgres::connect(&world.database, tokio_postgres::NoTls)
-            .await
-            .unwrap();
+        let (client, connection) = tokio_postgres::connect(&world.database, NoTls).await.unwrap();
         tokio::spawn(connection);
         client.batch_execute(sql).await.unwrap();
     });
@@ -258,4 +258,46 @@ fn continuity_is_told_and_a_failing_statement_has_its_code() {
     );
     // The request itself is answered.
     assert_eq!(trace.one("POST /flags").span.status, None);
+}
+
+#[test]
+fn a_client_that_goes_away_leaves_a_trace_that_says_so() {
+    let world = World::start(false);
+    let process = world.serve();
+    assert_eq!(process.ask_stored(FIRST).status, 200);
+    let connect = async || {
+        let (client, connection) = tokio_postgres::connect(&world.database, NoTls).await.unwrap();
+        tokio::spawn(connection);
+        client
+    };
+    let locked = world.runtime.block_on(connect());
+    let lock = "BEGIN; LOCK TABLE posthog_person IN ACCESS EXCLUSIVE MODE";
+    world.runtime.block_on(locked.batch_execute(lock)).unwrap();
+    let client = process.abandon(SECOND, &json!({ "token": TOKEN, "distinct_id": PERSON }));
+    // Once its statement waits for the table, its client goes.
+    let arrives = async {
+        let waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%posthog_person %'";
+        let watcher = connect().await;
+        while watcher.query(waiting, &[]).await.unwrap().is_empty() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    world
+        .runtime
+        .block_on(async { tokio::time::timeout(Duration::from_secs(30), arrives).await })
+        .expect("the statement waits");
+    drop(client);
+    let cancelled = |name: &str| {
+        world.collector.wait(name, |received, _| {
+            let given_up = |received: &&Received| {
+                received.span.name == name && received.text("error.type") == "cancelled"
+            };
+            received.iter().find(given_up).cloned()
+        })
+    };
+    let request = cancelled("POST /flags");
+    assert_eq!(request.text("http.response.status_code"), "");
+    let gather = cancelled("gather");
+    assert_eq!(gather.span.parent_span_id, request.span.span_id);
+    assert_eq!(gather.span.trace_id, request.span.trace_id);
 }
