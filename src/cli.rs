@@ -1,5 +1,7 @@
 //! Arguments to a command. Settings are variables (`config`); arguments choose what to do and where.
 
+mod replay;
+
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -7,14 +9,17 @@ use std::time::Duration;
 
 use lexopt::prelude::*;
 
+pub use replay::Replay;
+
 /// What to do.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq)]
 pub enum Command {
     Check,
     Config(ShowConfig),
     Dev(Dev),
     HealthCheck(HealthCheck),
     Import(Import),
+    Replay(Box<Replay>),
     Serve,
     Warm(Warm),
     Help(&'static str),
@@ -95,6 +100,7 @@ Commands:
   warm     Build cache entries from PostgreSQL into Redis and S3
   import   Load a project document into a SQLite file, or into PostgreSQL
   check    Check settings, machine and stores, and say what to do; the exit status tells
+  replay   Send recorded requests to two servers and compare their answers
   config   Show every setting in force and where it came from, passwords hidden
   healthcheck
            Ask a running server for a probe, for containers without a shell
@@ -219,6 +225,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, l
             Some("dev") => dev(parser),
             Some("healthcheck") => healthcheck(parser),
             Some("import") => import(parser),
+            Some("replay") => replay::parse(parser),
             Some("serve") => without_options(parser, Command::Serve, SERVE_HELP),
             Some("warm") => warm(parser),
             Some("help") => Ok(Command::Help(HELP)),
@@ -455,6 +462,7 @@ mod tests {
             &["check", "-h"],
             &["config", "-h"],
             &["healthcheck", "-h"],
+            &["replay", "-h"],
             &["serve", "-h"],
         ] {
             assert!(matches!(parsed(arguments), Ok(Command::Help(_))), "{arguments:?}");

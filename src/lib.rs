@@ -25,3 +25,7 @@ pub mod resilience;
 pub mod span;
 pub mod store;
 pub mod telemetry;
+
+pub mod recorder;
+pub mod recording;
+pub mod replay;

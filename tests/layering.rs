@@ -142,6 +142,7 @@ const RULES: &[Rule] = &[
             "evaluation",
             "limit",
             "quota",
+            "recorder",
             "resilience",
             "snapshot",
             "span",
@@ -154,6 +155,21 @@ const RULES: &[Rule] = &[
         folder: "server",
         own: &["telemetry", "config", "http"],
         banned: NO_DATABASE,
+    },
+    Rule {
+        folder: "recording",
+        own: &[],
+        banned: PURE,
+    },
+    Rule {
+        folder: "recorder",
+        own: &["config", "engine", "recording", "snapshot", "telemetry", "wire"],
+        banned: PURE,
+    },
+    Rule {
+        folder: "replay",
+        own: &["recording"],
+        banned: PURE,
     },
     Rule {
         folder: "evaluation",
@@ -249,7 +265,14 @@ fn every_folder_has_a_rule() {
             .file_name()
             .into_string()
             .expect("names are text");
-        let wiring = ["command", "main.rs", "lib.rs", "cli.rs", "sample_project.json"];
+        let wiring = [
+            "cli",
+            "command",
+            "main.rs",
+            "lib.rs",
+            "cli.rs",
+            "sample_project.json",
+        ];
         assert!(
             wiring.contains(&name.as_str()) || RULES.iter().any(|rule| rule.folder == name),
             "no rule for {name}"

@@ -11,6 +11,7 @@ mod import;
 mod log;
 mod monitors;
 mod quota;
+mod replay;
 mod serve;
 mod service;
 mod settings;
@@ -25,6 +26,13 @@ use crate::cli::Command;
 
 /// Exit code for arguments or a command that cannot work as given.
 pub const USAGE: u8 = 2;
+
+/// Shown behind the version, so that nobody takes a build that is for tests for another.
+const FAULT: &str = if cfg!(feature = "seeded-fault") {
+    " (seeded fault)"
+} else {
+    ""
+};
 
 /// Why a command failed: one message for the operator.
 #[derive(Debug)]
@@ -55,6 +63,7 @@ pub fn run(command: Command) -> ExitCode {
         Command::Dev(arguments) => dev::run(&arguments),
         Command::HealthCheck(arguments) => healthcheck::run(&arguments),
         Command::Import(arguments) => import::run(&arguments),
+        Command::Replay(arguments) => Ok(replay::run(&arguments)),
         Command::Serve => serve::run(),
         Command::Warm(arguments) => warm::run(&arguments),
         Command::Help(text) => {
@@ -62,7 +71,7 @@ pub fn run(command: Command) -> ExitCode {
             Ok(ExitCode::SUCCESS)
         }
         Command::Version => {
-            println!("feature-flags {}", env!("CARGO_PKG_VERSION"));
+            println!("feature-flags {}{}", env!("CARGO_PKG_VERSION"), FAULT);
             Ok(ExitCode::SUCCESS)
         }
     };

@@ -3,6 +3,7 @@
 use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use feature_flags::config::Config;
 use feature_flags::http::AppState;
@@ -16,6 +17,9 @@ use super::{Failure, traces};
 
 /// What a shell reports for a process that an interrupt ended.
 const ENDED_BY_SIGNAL: u8 = 130;
+
+/// For a recording to be written to its end; nobody is served any more.
+const RECORDER_LIMIT: Duration = Duration::from_secs(2);
 
 /// Takes over SIGTERM and SIGINT; to be done before anybody is told that the server runs.
 ///
@@ -40,6 +44,7 @@ pub async fn serve(
     traces: Option<Exporting>,
     mut signals: Signals,
 ) -> ExitCode {
+    let recorder = app.recorder.clone();
     let (stop, stopped) = oneshot::channel();
     let mut serving = pin!(server.run(app, async {
         // An error would mean that the sender is gone, and this function with it.
@@ -60,6 +65,11 @@ pub async fn serve(
             }
         }
         () = signals.next() => return ExitCode::from(ENDED_BY_SIGNAL),
+    }
+    if let Some(recorder) = recorder
+        && !recorder.finish(RECORDER_LIMIT)
+    {
+        log::warn("the recording could not be written to its end");
     }
     tokio::select! {
         // What was not written, it has said.

@@ -26,8 +26,9 @@ pub use reader::{Environment, Source};
 pub use secret::Secret;
 pub use settings::{
     ConcurrencySettings, ContinuitySettings, CookielessSettings, DatabaseSettings, DefinitionsSettings,
-    EvaluationSettings, LogLevel, ObjectStorageSettings, QuotaSettings, RateLimitSettings, RedisSettings,
-    RemoteConfigSettings, ServerSettings, ServiceMode, SnapshotSettings, TelemetrySettings,
+    EvaluationSettings, LogLevel, ObjectStorageSettings, QuotaSettings, RateLimitSettings, RecorderSettings,
+    Redaction, RedisSettings, RemoteConfigSettings, ServerSettings, ServiceMode, SnapshotSettings,
+    TelemetrySettings,
 };
 pub use stray::stray_variables;
 pub use team_set::TeamSet;
@@ -139,6 +140,8 @@ sections! {
     remote_config: RemoteConfigSettings, "Configuration fields";
     /// Logs, traces, metrics, health.
     telemetry: TelemetrySettings, "Telemetry";
+    /// A sample of requests in a file.
+    recorder: RecorderSettings, "Recorder";
 }
 
 /// Every variable that [`Config::read`] reads.

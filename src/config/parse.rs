@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::{LogLevel, Secret, ServiceMode};
+use super::{LogLevel, Redaction, Secret, ServiceMode};
 
 /// The accepted form, as it completes the sentence "expected ...".
 pub type Expected = Cow<'static, str>;
@@ -191,6 +191,35 @@ pub fn log_level(value: &str) -> Result<LogLevel, Expected> {
         "info" => Ok(LogLevel::Info),
         "debug" => Ok(LogLevel::Debug),
         _ => Err("error, warn, info, debug or off".into()),
+    }
+}
+
+/// What a recording hides.
+///
+/// # Errors
+/// On an unknown word.
+pub fn redaction(value: &str) -> Result<Redaction, Expected> {
+    [
+        Redaction::None,
+        Redaction::Tokens,
+        Redaction::Unused,
+        Redaction::All,
+    ]
+    .into_iter()
+    .find(|redaction| value.trim() == redaction.name())
+    .ok_or_else(|| "none, tokens, unused or all".into())
+}
+
+/// A key that nobody can guess; the empty text means "not set".
+///
+/// # Errors
+/// When it is short.
+pub fn optional_secret(value: &str) -> Result<Option<Secret>, Expected> {
+    const BYTES_MIN: usize = 16;
+    match value.len() {
+        0 => Ok(None),
+        BYTES_MIN.. => Ok(Some(Secret::new(value))),
+        _ => Err("at least 16 bytes".into()),
     }
 }
 

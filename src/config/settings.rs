@@ -10,8 +10,8 @@ use std::time::Duration;
 use super::otlp::{self, OtlpProtocol, Pairs};
 use super::parse::{
     between, boolean, log_level, milliseconds, optional_milliseconds, optional_path, optional_postgres_url,
-    optional_redis_url, optional_seconds, optional_text, positive, postgres_url, redis_url, seconds,
-    service_mode, socket_address, text,
+    optional_redis_url, optional_seconds, optional_secret, optional_text, positive, postgres_url, redaction,
+    redis_url, seconds, service_mode, socket_address, text,
 };
 use super::reader::Reader;
 use super::{Secret, TeamRates, TeamSet, TokenRates, Variable};
@@ -40,6 +40,32 @@ pub enum LogLevel {
     Info,
     /// And what only developers want to know.
     Debug,
+}
+
+/// What a recording hides; each hides what the one before it does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Redaction {
+    /// Nothing.
+    None,
+    /// Project tokens.
+    Tokens,
+    /// And ids and property values that no flag of the team looks at.
+    Unused,
+    /// And all other ids and property values.
+    All,
+}
+
+impl Redaction {
+    /// As the setting and the file have it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Tokens => "tokens",
+            Self::Unused => "unused",
+            Self::All => "all",
+        }
+    }
 }
 
 /// A credential has a `_FILE` form and is never shown; the type of its field says that it is one.
@@ -436,5 +462,27 @@ settings! {
             "seconds an export, and for the last ones at shutdown";
         otel_log_level: LogLevel = "OTEL_LOG_LEVEL", "info", otlp::span_level,
             "least level of exported spans, all of which are info: off, error and warn export none";
+    }
+}
+
+settings! {
+    /// A sample of requests in a file, for `replay`.
+    RecorderSettings {
+        file: Option<PathBuf> = "RECORDER_FILE", "", optional_path,
+            "file to record requests into, never one that exists; empty: nothing is recorded";
+        sample_rate: f64 = "RECORDER_SAMPLE_RATE", "0.01", between(0.0, 1.0),
+            "share of the evaluation requests that are recorded";
+        bytes_max: u64 = "RECORDER_BYTES_MAX", "104857600", between(1, 1_099_511_627_776),
+            "bytes after which the recording ends by itself";
+        time_max: Duration = "RECORDER_SECONDS_MAX", "600", seconds(1, 604_800),
+            "seconds after which it does";
+        queue_bytes_max: usize = "RECORDER_QUEUE_BYTES", "8388608", between(4096, 1_073_741_824),
+            "bytes of requests that may wait to be written; more are dropped and counted";
+        redaction: Redaction = "RECORDER_REDACTION", "unused", redaction,
+            "what is hashed: none, tokens, unused (and what no flag of the team looks at), all";
+        client_address: bool = "RECORDER_CLIENT_ADDRESS", "false", boolean,
+            "record addresses of clients";
+        hash_key: Option<Secret> = "RECORDER_HASH_KEY", "", optional_secret,
+            "key of the hashes; empty: a random one that is kept nowhere";
     }
 }

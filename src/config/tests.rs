@@ -134,7 +134,8 @@ fn every_credential_and_nothing_else_has_a_file_form() {
         let secret = variable.name.ends_with("DATABASE_URL")
             || variable.name.ends_with("REDIS_URL")
             || variable.name.ends_with("REDIS_READER_URL")
-            || variable.name == "OTEL_EXPORTER_OTLP_HEADERS";
+            || variable.name == "OTEL_EXPORTER_OTLP_HEADERS"
+            || variable.name == "RECORDER_HASH_KEY";
         assert_eq!(variable.is_secret(), secret, "{}", variable.name);
         let file = secret.then(|| format!("{}_FILE", variable.name));
         assert_eq!(variable.file, file.as_deref());

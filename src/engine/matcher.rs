@@ -19,6 +19,13 @@ use crate::definition::OperatorName;
 /// Steps after which a pattern with look-around or back-references gives up (`evaluation.md` 12.5).
 const REGEX_BACKTRACK_LIMIT: usize = 10_000;
 
+/// Where `icontains` looks. With a fault for tests: only at the start, which `scripts/seeded-fault` must see.
+const ICONTAINS: Place = if cfg!(feature = "seeded-fault") {
+    Place::Start
+} else {
+    Place::Contains
+};
+
 /// A compiled operator with its operand.
 #[derive(Debug)]
 pub enum Matcher {
@@ -175,7 +182,7 @@ impl Matcher {
                 operand: equality(value),
                 negated: true,
             },
-            Op::Icontains => text_matcher(Place::Contains, value, false),
+            Op::Icontains => text_matcher(ICONTAINS, value, false),
             Op::NotIcontains => text_matcher(Place::Contains, value, true),
             Op::IcontainsMulti => multi_matcher(value, false),
             Op::NotIcontainsMulti => multi_matcher(value, true),

@@ -5,6 +5,7 @@
 
 mod admission;
 mod body;
+mod capture;
 pub mod client_address;
 mod clock;
 mod config_fields;
@@ -44,6 +45,7 @@ use crate::engine::ContinuityLookups;
 use crate::evaluation::{EvaluationPool, EvaluationSettings};
 use crate::limit::{ConcurrencyLimit, Limits};
 use crate::quota::Quota;
+use crate::recorder::Recorder;
 use crate::resilience::RetryBudget;
 use crate::snapshot::{ProjectSource, SnapshotMap, SnapshotSettings};
 use crate::telemetry::metrics::Exporter;
@@ -84,6 +86,8 @@ pub struct AppState {
     pub quota: Arc<Quota>,
     /// Locations of clients; `None`: there is no database of them.
     pub geo: Option<GeoLookup>,
+    /// Keeps a sample of requests; `None`: off.
+    pub recorder: Option<Recorder>,
     /// Settings of evaluation.
     pub evaluation: EvaluationSettings,
     /// The system's clock unless a caller fixes it.
@@ -118,7 +122,9 @@ impl AppState {
             .telemetry
             .enable_metrics
             .then(crate::telemetry::metrics::install);
+        let snapshots = Arc::new(SnapshotMap::new(stores.projects, snapshot_settings(config)));
         Self {
+            recorder: Recorder::start(&config.recorder, Box::new(capture::Held(Arc::clone(&snapshots)))),
             metrics,
             observers: Observers::new(&config.telemetry),
             service_mode: config.server.service_mode,
@@ -129,7 +135,7 @@ impl AppState {
             trusted_proxy_hops: config.server.trusted_proxy_hops,
             heartbeat: Heartbeat::new(config.telemetry.health_interval),
             readiness: ReadinessGate::new(stores.check, config.server.readiness_checks_database),
-            snapshots: Arc::new(SnapshotMap::new(stores.projects, snapshot_settings(config))),
+            snapshots,
             definitions: Definitions::new(config, stores.definitions, snapshot_settings(config)),
             persons: stores.persons,
             cookieless: Cookieless::new(

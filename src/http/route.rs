@@ -16,7 +16,8 @@ use super::observe::Arrival;
 use super::probes::{self, Probe};
 use super::respond::{HttpError, Reply};
 use super::{
-    AppState, FlagsCall, admission, body, cors, definitions, exposition, flags, minimal, trace, unwind,
+    AppState, FlagsCall, admission, body, capture, cors, definitions, exposition, flags, minimal, trace,
+    unwind,
 };
 use crate::config::ServiceMode;
 use crate::span;
@@ -239,6 +240,8 @@ where
         Method::HEAD => return Ok(Reply::json(Bytes::new())),
         _ => return Ok(Reply::method_not_allowed(FLAGS_ALLOW)),
     }
+    // Handed over when the answer is known, so that the team is held by then.
+    let _capture = capture::begin(state, parts, &call, &body);
     if note.sampled {
         note.before_handler = Some(started.elapsed());
     }

@@ -147,6 +147,12 @@ impl<V: Held> SnapshotMap<V> {
         }
     }
 
+    /// The snapshot of a token, however old, and without a refresh; for those who only look on.
+    #[must_use]
+    pub fn peek(&self, token: &str) -> Option<Arc<V>> {
+        self.look(token).map(|(snapshot, _)| snapshot)
+    }
+
     /// The held snapshot, however old.
     fn look(&self, token: &str) -> Option<(Arc<V>, Freshness)> {
         self.held.peek_with(token, |_, held| {
