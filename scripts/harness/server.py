@@ -21,11 +21,11 @@ class ServerError(Exception):
     """The server could not be started or has gone away."""
 
 
-def import_documents(documents, store):
+def import_documents(documents, store, binary=None):
     """Loads project documents into a store; raises with the program's own words if it refuses."""
     lines = "\n".join(json.dumps(document) for document in documents) + "\n"
     run = subprocess.run(
-        [build.server_binary(), "import", "-", "--store", str(store)],
+        [binary or build.server_binary(), "import", "-", "--store", str(store)],
         input=lines.encode(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )
     if run.returncode != 0:
@@ -35,7 +35,8 @@ def import_documents(documents, store):
 class Server:
     """A running server. Use it as a context manager; the process ends with the block."""
 
-    def __init__(self, documents=(), cpu=None, env=None):
+    def __init__(self, documents=(), cpu=None, env=None, binary=None):
+        self.binary = binary or build.server_binary()
         self.documents = documents
         self.cpu = cpu
         self.env = env or {}
@@ -44,8 +45,8 @@ class Server:
         self.folder = tempfile.TemporaryDirectory(prefix="feature-flags-")
         store = Path(self.folder.name) / "store.sqlite"
         if self.documents:
-            import_documents(self.documents, store)
-        command = [str(build.server_binary()), "dev", "--address", "127.0.0.1:0", "--store", str(store)]
+            import_documents(self.documents, store, self.binary)
+        command = [str(self.binary), "dev", "--address", "127.0.0.1:0", "--store", str(store)]
         if self.cpu is not None:
             command = ["taskset", "-c", str(self.cpu)] + command
         self.log = Path(self.folder.name) / "stderr"

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::time::{Duration, SystemTime};
 
 use hdrhistogram::Histogram;
-use hdrhistogram::serialization::V2Serializer;
+use hdrhistogram::serialization::V2DeflateSerializer;
 use hdrhistogram::serialization::interval_log::IntervalLogWriterBuilder;
 
 /// Longer ones count as this; a request's time limit is shorter.
@@ -76,7 +76,7 @@ impl Latencies {
     /// # Errors
     /// When it cannot be written.
     pub fn write_log(&self, out: &mut impl Write, began: SystemTime, took: Duration) -> io::Result<()> {
-        let mut serializer = V2Serializer::new();
+        let mut serializer = V2DeflateSerializer::new();
         let mut log = IntervalLogWriterBuilder::new()
             .add_comment("latencies in nanoseconds, written by feature-flags replay")
             .with_start_time(began)
