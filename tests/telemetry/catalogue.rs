@@ -88,6 +88,8 @@ fn the_document_is_the_catalogue() {
 
 #[test]
 fn processes_export_what_the_catalogue_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let recording = folder.path().join("recording");
     let variables = [
         ("ENABLE_METRICS", "true"),
         ("LOG_LEVEL", "warn"),
@@ -96,6 +98,7 @@ fn processes_export_what_the_catalogue_says() {
         ("FLAGS_RATE_LIMIT_ENABLED", "true"),
         ("FLAGS_IP_RATE_LIMIT_ENABLED", "true"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1"),
+        ("RECORDER_FILE", recording.to_str().unwrap()),
     ];
     let (dev, alone) = (Process::dev(&variables), Process::serve_alone(&variables));
     for process in [&dev, &alone] {

@@ -161,6 +161,8 @@ catalog! {
     Counter "feature_flags_trace_spans_exported_total" [] "Spans that the collector took";
     Counter "feature_flags_trace_spans_dropped_total" ["reason"] "Spans that were dropped: too many in a trace, too many waiting, not taken by the collector";
     Counter "feature_flags_trace_export_failures_total" [] "Attempts to export traces that failed";
+    Counter "feature_flags_recorder_requests_total" ["result"] "Requests sampled by the recorder: written, dropped, undecodable";
+    Counter "feature_flags_recorder_bytes_total" [] "Bytes of the recording";
     Gauge "feature_flags_build_info" ["version"] "Always 1; its label is the version";
     Counter "feature_flags_rate_limiter_shared_bucket_total" ["limiter"] "Checks of keys that share a bucket, because the limiter is full";
     Counter "feature_flags_geoip_lookups_total" ["result"] "Locations looked up: found, unknown, unreadable";
