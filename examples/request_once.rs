@@ -1,11 +1,12 @@
 //! Whole requests through the HTTP handler in process, for counting what watching them costs.
 //!
 //! ```text
-//! request_once FLAGS ITERATIONS [metrics] [log] [traces|traced]
+//! request_once FLAGS ITERATIONS [metrics] [log] [traces | traced] [recorder | recorder-idle]
 //! ```
 //!
 //! Everything but hyper's own parsing and writing, from headers read to answer ready. The log goes nowhere, and so do traces, from a
-//! thread of their own: with `traces` no request is sampled, with `traced` every one is.
+//! thread of their own: with `traces` no request is sampled, with `traced` every one is. `recorder` takes every
+//! request, `recorder-idle` none: what is left is the decision.
 
 #[path = "../benches/support/workload.rs"]
 #[allow(dead_code, reason = "shared with benches and tests")]
@@ -13,6 +14,7 @@ mod workload;
 
 use std::error::Error;
 use std::net::Ipv4Addr;
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,7 +41,9 @@ const QUEUE: usize = 4096;
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [flags, iterations, switches @ ..] = arguments.as_slice() else {
-        return Err("usage: request_once FLAGS ITERATIONS [metrics] [log] [traces|traced]".into());
+        let usage =
+            "request_once FLAGS ITERATIONS [metrics] [log] [traces | traced] [recorder | recorder-idle]";
+        return Err(format!("usage: {usage}").into());
     };
     let (flags, iterations): (usize, usize) = (flags.parse()?, iterations.parse()?);
     let is_on = |switch: &str| switches.iter().any(|given| given == switch);
@@ -70,7 +74,14 @@ fn main() -> Result<(), Box<dyn Error>> {
         // It runs to the end of the process.
         drop(install(settings, Arc::new(Nowhere)));
     }
-    let state = state(flags, is_on("metrics"))?;
+    let folder = tempfile::tempdir()?;
+    let recording = folder.path().join("recording");
+    let recorder = match (is_on("recorder"), is_on("recorder-idle")) {
+        (true, _) => Some((recording.as_path(), "1")),
+        (false, true) => Some((recording.as_path(), "0")),
+        (false, false) => None,
+    };
+    let state = state(flags, is_on("metrics"), recorder)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -114,7 +125,7 @@ impl Collector for Nowhere {
     }
 }
 
-fn state(flags: usize, metrics: bool) -> Result<AppState, Box<dyn Error>> {
+fn state(flags: usize, metrics: bool, recorder: Option<(&Path, &str)>) -> Result<AppState, Box<dyn Error>> {
     let path = format!(
         "{}/loadtest/workloads/flags-{flags}.json",
         env!("CARGO_MANIFEST_DIR")
@@ -124,8 +135,13 @@ fn state(flags: usize, metrics: bool) -> Result<AppState, Box<dyn Error>> {
         .import(&std::fs::read(path)?)
         .map_err(|error| error.to_string())?;
     let switch = if metrics { "true" } else { "false" };
+    let (file, rate) = recorder.map_or(("", "0"), |(file, rate)| {
+        (file.to_str().unwrap_or_default(), rate)
+    });
     let config = Config::read(&std::collections::HashMap::from([
         ("ENABLE_METRICS", switch),
+        ("RECORDER_FILE", file),
+        ("RECORDER_SAMPLE_RATE", rate),
         // Nothing is loaded again while requests are counted.
         ("SNAPSHOT_SOFT_TTL_MS", "3600000"),
         ("SNAPSHOT_HARD_TTL_MS", "3600000"),
