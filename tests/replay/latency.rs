@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use crate::replaying::replay;
 
-const STALL: Duration = Duration::from_millis(1_000);
+/// Far above what a busy machine adds.
+const STALL: Duration = Duration::from_secs(3);
 
 /// A server that says the same to everybody, and stalls once.
 fn server(stalls_at: Option<u64>) -> String {
@@ -74,7 +75,7 @@ fn a_stall_is_seen_by_every_request_that_had_to_wait_for_it() {
         "--bodies",
         "/flags",
         "--rate",
-        "100",
+        "50",
         "--requests",
         "200",
         "--concurrency",
@@ -89,11 +90,11 @@ fn a_stall_is_seen_by_every_request_that_had_to_wait_for_it() {
     assert_eq!(replayed.code, Some(0), "{}{}", replayed.stdout, replayed.stderr);
     assert_eq!(replayed.report["corrected_for_coordinated_omission"], true);
     let seconds = |side: &str, value: &str| replayed.report[side]["latency_seconds"][value].as_f64().unwrap();
-    // One answer of 200 was slow; half of all requests waited for it, most of them for hundreds of milliseconds.
-    assert!(seconds("a", "p90") > 0.5, "{}", replayed.stdout);
-    assert!(seconds("a", "max") >= 0.99, "{}", replayed.stdout);
+    // One answer of 200 was slow; three quarters of all requests waited for it, half of all for more than a second.
+    assert!(seconds("a", "p50") > 0.7, "{}", replayed.stdout);
+    assert!(seconds("a", "max") >= 2.99, "{}", replayed.stdout);
     assert!(
-        seconds("b", "p90") < 0.5 * seconds("a", "p90"),
+        seconds("b", "p50") < 0.5 * seconds("a", "p50"),
         "{}",
         replayed.stdout
     );
@@ -117,23 +118,17 @@ fn the_servers_take_turns_in_being_first() {
     std::fs::write(&file, "{}\n").unwrap();
     let order = Arc::new(Mutex::new(String::new()));
     let (a, b) = (noted('a', &order), noted('b', &order));
-    for rate in ["max", "100"] {
-        let more = [
-            "--bodies",
-            "/flags",
-            "--rate",
-            rate,
-            "--requests",
-            "6",
-            "--concurrency",
-            "1",
-        ];
-        let replayed = replay(&file, &a, &b, &more);
-        assert_eq!(replayed.report["compared"], 6, "{}", replayed.stdout);
-        assert_eq!(
-            std::mem::take(&mut *order.lock().unwrap()),
-            "abbaabbaabba",
-            "rate {rate}"
-        );
-    }
+    let more = [
+        "--bodies",
+        "/flags",
+        "--rate",
+        "max",
+        "--requests",
+        "6",
+        "--concurrency",
+        "1",
+    ];
+    let replayed = replay(&file, &a, &b, &more);
+    assert_eq!(replayed.report["compared"], 6, "{}", replayed.stdout);
+    assert_eq!(*order.lock().unwrap(), "abbaabbaabba");
 }

@@ -195,3 +195,39 @@ fn as_fast_as_answers_come(
     let _ = runtime.block_on(places.acquire_many(all));
     fed
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use feature_flags::replay::Side;
+
+    use super::{Pace, order};
+
+    #[test]
+    fn the_servers_take_turns_in_being_first() {
+        let firsts: Vec<Side> = (0..4).map(|index| order(index).0).collect();
+        assert_eq!(firsts, [Side::A, Side::B, Side::A, Side::B]);
+        assert!((0..4).map(order).all(|(first, second)| first != second));
+    }
+
+    #[test]
+    fn a_run_ends_at_its_requests_or_its_time() {
+        let mut pace = Pace {
+            rate: Some(10.0),
+            requests: Some(5),
+            time: None,
+            concurrency: 1,
+            progress: false,
+        };
+        let began = Instant::now();
+        let later = began + Duration::from_secs(60);
+        assert!(!pace.is_over(4, later, began));
+        assert!(pace.is_over(5, began, began));
+        pace.requests = None;
+        assert!(!pace.is_over(u64::MAX, later, began));
+        pace.time = Some(Duration::from_secs(60));
+        assert!(!pace.is_over(0, began, began));
+        assert!(pace.is_over(0, later, began));
+    }
+}
