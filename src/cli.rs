@@ -1,5 +1,6 @@
 //! Arguments to a command. Settings are variables (`config`); arguments choose what to do and where.
 
+mod canary;
 mod replay;
 
 use std::ffi::OsString;
@@ -9,11 +10,13 @@ use std::time::Duration;
 
 use lexopt::prelude::*;
 
+pub use canary::Canary;
 pub use replay::Replay;
 
 /// What to do.
 #[derive(Debug, PartialEq)]
 pub enum Command {
+    Canary(Box<Canary>),
     Check,
     Config(ShowConfig),
     Dev(Dev),
@@ -101,6 +104,7 @@ Commands:
   import   Load a project document into a SQLite file, or into PostgreSQL
   check    Check settings, machine and stores, and say what to do; the exit status tells
   replay   Send recorded requests to two servers and compare their answers
+  canary   Judge a new version against the running one by what was measured of both
   config   Show every setting in force and where it came from, passwords hidden
   healthcheck
            Ask a running server for a probe, for containers without a shell
@@ -112,7 +116,7 @@ Options:
 Settings are read from variables of the environment, such as ADDRESS=127.0.0.1:3001. URLs with passwords can be
 in files instead: REDIS_URL_FILE=/run/secrets/redis.
 
-Exit status: 0 after an orderly end, 1 when something failed, 2 for wrong usage.
+Exit status: 0 after an orderly end, 1 when something failed, 2 for wrong usage; 'canary' has its own.
 ";
 
 const DEV_HELP: &str = "\
@@ -220,6 +224,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, l
         None | Some(Short('h') | Long("help")) => Ok(Command::Help(HELP)),
         Some(Short('V') | Long("version")) => Ok(Command::Version),
         Some(Value(name)) => match name.to_str() {
+            Some("canary") => canary::parse(parser),
             Some("check") => without_options(parser, Command::Check, CHECK_HELP),
             Some("config") => config(parser),
             Some("dev") => dev(parser),
@@ -459,6 +464,7 @@ mod tests {
             &["help"],
             &["dev", "--help"],
             &["import", "-h"],
+            &["canary", "-h"],
             &["check", "-h"],
             &["config", "-h"],
             &["healthcheck", "-h"],

@@ -19,6 +19,7 @@ pub mod context;
 pub mod engine;
 pub mod evaluation;
 
+pub mod canary;
 pub mod definition;
 pub mod quota;
 pub mod resilience;

@@ -15,7 +15,7 @@ fn main() -> ExitCode {
         Ok(command) => command::run(command),
         Err(error) => {
             eprintln!("feature-flags: {error}\nTry 'feature-flags --help'.");
-            ExitCode::from(command::USAGE)
+            ExitCode::from(command::usage_code(std::env::args_os().nth(1).as_deref()))
         }
     }
 }

@@ -157,6 +157,11 @@ const RULES: &[Rule] = &[
         banned: NO_DATABASE,
     },
     Rule {
+        folder: "canary",
+        own: &[],
+        banned: PURE,
+    },
+    Rule {
         folder: "recording",
         own: &[],
         banned: PURE,

@@ -1,5 +1,6 @@
 //! The commands: start-up wiring and exit codes.
 
+mod canary;
 mod check;
 mod config;
 mod connected;
@@ -34,6 +35,15 @@ const FAULT: &str = if cfg!(feature = "seeded-fault") {
     ""
 };
 
+/// The exit code for wrong usage: `canary` says with 2 that it has too little data.
+pub fn usage_code(command: Option<&std::ffi::OsStr>) -> u8 {
+    if command.is_some_and(|name| name == "canary") {
+        canary::UNREADABLE
+    } else {
+        USAGE
+    }
+}
+
 /// Why a command failed: one message for the operator.
 #[derive(Debug)]
 pub struct Failure(String);
@@ -58,6 +68,7 @@ impl fmt::Display for Failure {
 /// Runs a command to its end.
 pub fn run(command: Command) -> ExitCode {
     let result = match command {
+        Command::Canary(arguments) => Ok(canary::run(&arguments)),
         Command::Check => check::run(),
         Command::Config(arguments) => config::run(&arguments),
         Command::Dev(arguments) => dev::run(&arguments),
