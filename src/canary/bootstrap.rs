@@ -67,8 +67,11 @@ pub struct Interval {
 
 /// The quantile of one bootstrap sample.
 fn resampled(histogram: &Histogram, share: f64, dice: &mut Dice) -> Option<f64> {
+    if histogram.total() == 0 {
+        return None;
+    }
     let total = histogram.total() as f64;
-    let rank = (share * total).ceil().clamp(1.0, total.max(1.0));
+    let rank = (share * total).ceil().clamp(1.0, total);
     histogram.quantile(dice.beta(rank, total - rank + 1.0))
 }
 
