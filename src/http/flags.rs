@@ -23,7 +23,7 @@ use crate::snapshot::{LoadError, LookupError, ProjectSnapshot};
 use crate::span;
 use crate::telemetry::{RequestNote, Stage, TeamCache};
 use crate::wire::request::FlagRequest;
-use crate::wire::response::{Answer, Envelope, Shape, encode};
+use crate::wire::response::{Answer, Envelope, OVERHANG_BYTES, Shape, encode};
 use crate::wire::{BodyFormat, Kludges, decode};
 
 use identity::{cookieless_identity, is_cookieless};
@@ -279,7 +279,7 @@ fn write(
     };
     // The answer leaves in the buffer that it is written to: the one allocation here, of the size that the
     // last answer of this scratch took.
-    let mut out = Vec::with_capacity(*answer_bytes);
+    let mut out = Vec::with_capacity(*answer_bytes + OVERHANG_BYTES);
     let shape = Shape::choose(call.is_decide, call.query.version);
     encode(shape, Some(answer), &envelope, &mut out);
     *answer_bytes = out.len().min(ANSWER_BYTES_EXPECTED_MAX);

@@ -1,11 +1,12 @@
 //! The pieces of a flag's JSON, serialised at load, each piece once (`decisions.md` 10).
 //!
-//! A detailed record is three copies: the head with key and metadata up to the payload, the outcome from
-//! the payload to the variant, and the reason. The older shapes use stretches of the same bytes: a head
+//! A detailed record is the head with key and metadata up to the payload, the outcome from the payload to the variant, and the
+//! reason. Outcomes that all flags share stand before each reason already (`reason.rs`), so that most records are two copies. The older shapes use stretches of the same bytes: a head
 //! begins with `"key":`, an outcome with the payload, and contains the value.
 
 use std::ops::Range;
 
+use super::append::{OVERHANG_BYTES, append};
 use crate::engine::value::write_json_string;
 use crate::engine::{CompiledProject, Flag, FlagValue};
 
@@ -25,6 +26,18 @@ pub struct FlagFragments {
     key: u32,
     /// First of the flag's own outcomes: on, declined early access, then one a variant.
     outcomes: u32,
+    /// Whether an answer without a variant has a payload.
+    has_payload: bool,
+}
+
+/// A record from its payload to its variant.
+pub(super) enum Ending<'f> {
+    /// That of every flag that is off.
+    Off,
+    /// That of every flag that is on without variant and payload.
+    On,
+    /// This text.
+    Own(&'f [u8]),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -48,8 +61,11 @@ impl Span {
     }
 }
 
-/// The outcome of a flag that is off, behind every head too.
-const OFF_TEXT: &str = "null},\"enabled\":false,\"variant\":null,";
+/// The text of [`Ending::Off`].
+pub(super) const OFF_TEXT: &str = "null},\"enabled\":false,\"variant\":null,";
+
+/// The text of [`Ending::On`].
+pub(super) const ON_TEXT: &str = "null},\"enabled\":true,\"variant\":null,";
 
 /// Outcomes at the front of the table that every flag shares.
 const OFF: usize = 0;
@@ -68,6 +84,8 @@ impl Fragments {
             .iter()
             .map(|flag| builder.flag(flag, plain))
             .collect();
+        // So that every head has a whole copy's bytes behind it.
+        builder.bytes.extend(std::iter::repeat_n(' ', OVERHANG_BYTES));
         Self {
             bytes: builder.bytes.into_bytes().into(),
             flags,
@@ -75,21 +93,22 @@ impl Fragments {
         }
     }
 
-    /// Appends `"key":{…` up to and including the variant, ready for the reason.
+    /// Appends a record up to its payload, `"key":{…`, and returns what comes up to its reason.
     #[inline]
-    pub fn write_record(&self, flag: usize, value: FlagValue, out: &mut Vec<u8>) {
+    pub(super) fn write_head(&self, flag: usize, value: FlagValue, out: &mut Vec<u8>) -> Ending<'_> {
         let fragments = &self.flags[flag];
-        if value == FlagValue::Off {
-            // Head and outcome stand side by side: the most common answer is one copy.
-            let span = Span {
-                from: fragments.head.from,
-                to: fragments.head.to + OFF_TEXT.len() as u32,
-            };
-            out.extend_from_slice(&self.bytes[span.range()]);
-            return;
-        }
-        out.extend_from_slice(&self.bytes[fragments.head.range()]);
-        out.extend_from_slice(&self.bytes[self.outcome(flag, value).text.range()]);
+        let ending = match value {
+            FlagValue::Off => Ending::Off,
+            FlagValue::On if !fragments.has_payload => Ending::On,
+            value => Ending::Own(&self.bytes[self.outcome(flag, value).text.range()]),
+        };
+        let head = fragments.head;
+        append(
+            &self.bytes[head.from as usize..],
+            (head.to - head.from) as usize,
+            out,
+        );
+        ending
     }
 
     /// Appends `"key":` and the value.
@@ -216,7 +235,6 @@ impl Builder {
         }
         self.bytes.push_str(",\"payload\":");
         let head = Span { from, to: self.at() };
-        self.bytes.push_str(OFF_TEXT);
 
         let outcomes = self.outcomes.len() as u32;
         match flag.payload.as_deref() {
@@ -236,6 +254,11 @@ impl Builder {
                 false,
             );
         }
-        FlagFragments { head, key, outcomes }
+        FlagFragments {
+            head,
+            key,
+            outcomes,
+            has_payload: flag.payload.is_some(),
+        }
     }
 }

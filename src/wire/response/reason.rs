@@ -2,34 +2,81 @@
 
 use std::sync::LazyLock;
 
+use super::append::Text;
+use super::fragment::{Ending, Fragments, OFF_TEXT, ON_TEXT};
 use crate::engine::{FlagResult, Reason};
 
 /// Condition positions whose texts are ready; flags with more conditions are rare and pay for the digits.
 const READY_CONDITIONS: usize = 32;
 
 /// Texts by reason and condition, the one without a condition first.
-static READY: LazyLock<Vec<Box<[u8]>>> = LazyLock::new(|| {
+static READY: LazyLock<Box<[Ready]>> = LazyLock::new(|| {
     let conditions = std::iter::once(None).chain((0..READY_CONDITIONS as u32).map(Some));
     Reason::ALL
         .into_iter()
-        .flat_map(|reason| conditions.clone().map(move |condition| (reason, condition)))
-        .map(|(reason, condition)| {
-            let mut text = Vec::new();
-            build(reason, condition, &mut text);
-            text.into()
+        .flat_map(|reason| {
+            conditions
+                .clone()
+                .map(move |condition| Ready::new(reason, condition))
         })
         .collect()
 });
 
-/// Appends `"reason":{…}},`, the end of a flag's record.
-#[inline]
-pub fn write_reason(result: &FlagResult, out: &mut Vec<u8>) {
-    let column = match result.condition_index() {
-        None => 0,
-        Some(condition) if (condition as usize) < READY_CONDITIONS => condition as usize + 1,
-        Some(condition) => return build(result.reason, Some(condition), out),
-    };
-    out.extend_from_slice(&READY[result.reason as usize * (READY_CONDITIONS + 1) + column]);
+/// The end of a flag's record, with what mostly stands before its reason, in one piece.
+struct Ready {
+    reason: Text,
+    /// Behind the outcome of a flag that is off.
+    off: Text,
+    /// Behind the outcome of a flag that is on without variant and payload.
+    on: Text,
+}
+
+impl Ready {
+    fn new(reason: Reason, condition: Option<u32>) -> Self {
+        let behind = |outcome: &str| {
+            let mut text = outcome.as_bytes().to_vec();
+            build(reason, condition, &mut text);
+            Text::new(&text)
+        };
+        Self {
+            reason: behind(""),
+            off: behind(OFF_TEXT),
+            on: behind(ON_TEXT),
+        }
+    }
+}
+
+/// Appends the detailed records of an answer, each with a comma behind it.
+pub(super) fn write_records(fragments: &Fragments, results: &[FlagResult], out: &mut Vec<u8>) {
+    let ready = &**READY;
+    for result in results {
+        let ending = fragments.write_head(result.flag.0 as usize, result.value, out);
+        // No condition is column 0.
+        let column = result.condition.wrapping_add(1) as usize;
+        if column > READY_CONDITIONS {
+            write_unready(ending, result, out);
+            continue;
+        }
+        let ready = &ready[result.reason as usize * (READY_CONDITIONS + 1) + column];
+        match ending {
+            Ending::Off => ready.off.append(out),
+            Ending::On => ready.on.append(out),
+            Ending::Own(text) => {
+                out.extend_from_slice(text);
+                ready.reason.append(out);
+            }
+        }
+    }
+}
+
+#[cold]
+fn write_unready(ending: Ending<'_>, result: &FlagResult, out: &mut Vec<u8>) {
+    out.extend_from_slice(match ending {
+        Ending::Off => OFF_TEXT.as_bytes(),
+        Ending::On => ON_TEXT.as_bytes(),
+        Ending::Own(text) => text,
+    });
+    build(result.reason, result.condition_index(), out);
 }
 
 #[cold]
@@ -53,26 +100,56 @@ fn build(reason: Reason, condition: Option<u32>, out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::{FlagIndex, FlagValue};
+    use crate::definition::RawProject;
+    use crate::engine::{FlagIndex, FlagValue, VariantIndex, compile};
 
     #[test]
     fn ready_and_built_texts_are_the_same() {
-        for reason in Reason::ALL {
-            for condition in [0, 31, 32, 4_000, FlagResult::NO_CONDITION] {
-                let result = FlagResult {
-                    flag: FlagIndex(0),
-                    value: FlagValue::Off,
-                    reason,
-                    condition,
-                };
-                let (mut ready, mut built) = (Vec::new(), Vec::new());
-                write_reason(&result, &mut ready);
-                build(reason, result.condition_index(), &mut built);
-                assert_eq!(ready, built);
-                let text = format!("{{{}", String::from_utf8(ready).unwrap());
-                let text = text.strip_suffix(',').unwrap();
-                let json: serde_json::Value = serde_json::from_str(text).unwrap();
-                assert_eq!(json["reason"]["code"], reason.code());
+        let project = compile(&RawProject {
+            flags: sonic_rs::from_str(
+                r#"[{"id": 1, "key": "plain", "active": true, "filters": {"groups": []}},
+                    {"id": 2, "key": "paid", "active": true, "filters": {"groups": [], "payloads": {"true": "1"},
+                     "multivariate": {"variants": [{"key": "v", "rollout_percentage": 100}]}}}]"#,
+            )
+            .unwrap(),
+            ..RawProject::default()
+        });
+        let fragments = Fragments::build(&project);
+        let values = [
+            (FlagValue::Off, "false", "null"),
+            (FlagValue::On, "true", "null"),
+            (FlagValue::OffWithPayload, "false", "null"),
+            (FlagValue::Variant(VariantIndex(0)), "true", "\"v\""),
+            (FlagValue::Failed, "false", "null"),
+        ];
+        for (flag, reason) in [0, 1]
+            .into_iter()
+            .flat_map(|flag| Reason::ALL.map(|reason| (flag, reason)))
+        {
+            let values = &values[..if flag == 0 { 2 } else { 5 }];
+            for (value, enabled, variant) in values {
+                for condition in [0, 31, 32, 4_000, FlagResult::NO_CONDITION] {
+                    let result = FlagResult {
+                        flag: FlagIndex(flag),
+                        value: *value,
+                        reason,
+                        condition,
+                    };
+                    let (mut ready, mut built) = (Vec::new(), Vec::new());
+                    write_records(&fragments, &[result], &mut ready);
+                    let ending = fragments.write_head(flag as usize, *value, &mut built);
+                    write_unready(ending, &result, &mut built);
+                    assert_eq!(ready, built);
+                    let text = format!("{{{}", String::from_utf8(ready).unwrap());
+                    let text = format!("{}}}", text.strip_suffix(',').unwrap());
+                    let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+                    let record = &json[["plain", "paid"][flag as usize]];
+                    assert_eq!(record["reason"]["code"], reason.code());
+                    assert_eq!(record["enabled"].to_string(), *enabled);
+                    assert_eq!(record["variant"].to_string(), *variant);
+                    let has_payload = flag == 1 && matches!(value, FlagValue::On | FlagValue::OffWithPayload);
+                    assert_eq!(record["metadata"]["payload"] == "1", has_payload, "{record}");
+                }
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use super::config::{ConfigPart, write_quota_limited};
 use super::fragment::Fragments;
-use super::reason::write_reason;
+use super::reason;
 use crate::engine::{FlagResult, FlagValue};
 
 /// A response shape.
@@ -149,12 +149,7 @@ fn write_identity(envelope: &Envelope<'_>, out: &mut Vec<u8>) {
 }
 
 fn write_records(answer: Answer<'_>, out: &mut Vec<u8>) {
-    for result in answer.results {
-        answer
-            .fragments
-            .write_record(result.flag.0 as usize, result.value, out);
-        write_reason(result, out);
-    }
+    reason::write_records(answer.fragments, answer.results, out);
     if !answer.results.is_empty() {
         // The comma behind the last.
         out.pop();
