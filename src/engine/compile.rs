@@ -22,12 +22,14 @@ use super::cohort::Cohorts;
 use super::graph::Precomputed;
 use super::lanes::Prefixes;
 use super::location::location_slots;
+use super::opening::Opening;
 use super::outcome::{FlagIndex, VariantIndex};
 use super::project::{
     CohortFilter, CompileWarning, CompiledProject, Condition, EarlyAccess, Filter, Flag, Holdout,
 };
 use super::property::{GroupIndex, PropertyTable};
 use super::selection::{RUNTIMES, Selection};
+use super::test::TestsByText;
 use crate::definition::{RawFlag, RawProject};
 use filterable::{filterable, refer_to_groups};
 use holdout::variant_texts;
@@ -80,7 +82,15 @@ pub fn compile(project: &RawProject) -> CompiledProject {
     let dependencies = dependencies(graph, precomputed, &retired, &numbering);
 
     let mut compiler = Compiler::new(project, &flags, &zone);
-    let compiled = flags.iter().map(|flag| compiler.flag(flag)).collect();
+    let compiled: Vec<Flag> = flags.iter().map(|flag| compiler.flag(flag)).collect();
+    let openings = compiled
+        .iter()
+        .enumerate()
+        .map(|(at, flag)| {
+            let conditions = flag.conditions.start as usize..flag.conditions.end as usize;
+            Opening::new(FlagIndex(at as u32), flag, &compiler.conditions[conditions])
+        })
+        .collect();
     let unmapped = if project.group_types_failed {
         refer_to_groups(&flags)
     } else {
@@ -91,6 +101,7 @@ pub fn compile(project: &RawProject) -> CompiledProject {
         cohorts,
         conditions,
         filters,
+        tests,
         cohort_filters,
         prefixes,
         broken,
@@ -107,9 +118,11 @@ pub fn compile(project: &RawProject) -> CompiledProject {
             .collect(),
         filterable: filterable(&flags),
         flags: compiled,
+        openings,
         prefixes,
         conditions,
         filters,
+        tests: tests.finish(),
         cohort_filters,
         properties,
         cohorts,
@@ -168,6 +181,7 @@ struct Compiler<'p> {
     cohorts: Cohorts,
     conditions: Vec<Condition>,
     filters: Vec<Filter>,
+    tests: TestsByText,
     cohort_filters: Vec<CohortFilter>,
     prefixes: Prefixes,
     broken: Vec<CompileWarning>,
@@ -192,6 +206,7 @@ impl<'p> Compiler<'p> {
             cohorts,
             conditions: Vec::new(),
             filters: Vec::new(),
+            tests: TestsByText::default(),
             cohort_filters: Vec::new(),
             prefixes: Prefixes::default(),
             broken: Vec::new(),

@@ -3,11 +3,11 @@
 use super::bucket::{Rollout, choose_variant};
 use super::cohort::CohortFacts;
 use super::evaluate::{DependencyValue, Evaluator, GroupKey, WorkerScratch};
-use super::hashing::Asked;
 use super::lanes::Salt;
 use super::outcome::{FlagIndex, FlagResult, FlagValue, Reason, VariantIndex};
 use super::project::{CohortFilter, Condition, Filter, Flag, Wanted};
 use super::property::{GroupIndex, SlotSource};
+use super::test::{PropertyTest, TestIndex};
 
 /// What a condition says before its rollout is looked at.
 pub(super) enum ConditionOutcome {
@@ -19,7 +19,7 @@ pub(super) enum ConditionOutcome {
 }
 
 /// A flag of a stage.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Place {
     /// Position of its record in the stage.
     pub position: u32,
@@ -41,6 +41,8 @@ pub(super) struct Walk {
     /// The rollout hash, and what it is the hash of: conditions of one flag mostly ask for the same.
     pub rollout: Option<f64>,
     pub aggregation: Option<GroupIndex>,
+    /// Where it is kept while it waits, once it has waited.
+    pub kept: Option<u32>,
 }
 
 impl Walk {
@@ -54,12 +56,35 @@ impl Walk {
         best_condition: FlagResult::NO_CONDITION,
         rollout: None,
         aggregation: None,
+        kept: None,
     };
 
+    /// Before the first condition, with the rollout hash of the distinct id known.
+    pub fn with_rollout(hash: f64) -> Self {
+        Self {
+            rollout: Some(hash),
+            ..Self::START
+        }
+    }
+
+    /// Behind a first condition that asked for nothing but this rollout hash, and missed.
+    pub fn after_miss(condition: u32, hash: f64) -> Self {
+        let mut walk = Self {
+            passed: 1,
+            ..Self::with_rollout(hash)
+        };
+        walk.miss_at(Reason::OutOfRolloutBound, condition);
+        walk
+    }
+
     fn miss(&mut self, reason: Reason, condition: &Condition) {
+        self.miss_at(reason, condition.position);
+    }
+
+    fn miss_at(&mut self, reason: Reason, condition: u32) {
         if reason.score() >= self.best.score() {
             self.best = reason;
-            self.best_condition = condition.position;
+            self.best_condition = condition;
         }
     }
 }
@@ -107,17 +132,18 @@ impl Evaluator<'_, '_, '_> {
             if let Rollout::UpTo(_) = condition.rollout {
                 let hash = match walk.rollout {
                     Some(hash) if walk.aggregation == condition.aggregation => hash,
-                    _ => match self.ask(place.flag, flag, condition, Salt::Rollout, worker) {
-                        Asked::Known(hash) => hash,
-                        Asked::Waits(slot) => {
-                            walk.filters_hold = true;
-                            walk.aggregation = condition.aggregation;
-                            return worker.hashing.wait(place, slot, Salt::Rollout, walk);
-                        }
-                    },
+                    _ => {
+                        walk.filters_hold = true;
+                        walk.aggregation = condition.aggregation;
+                        let Some(hash) = self.ask(place, flag, condition, Salt::Rollout, &mut walk, worker)
+                        else {
+                            return;
+                        };
+                        walk.filters_hold = false;
+                        hash
+                    }
                 };
                 walk.rollout = Some(hash);
-                walk.aggregation = condition.aggregation;
                 if !condition.rollout.includes(hash) {
                     if flag.early_exit {
                         return settle(FlagValue::Off, Reason::OutOfRolloutBound, condition.position);
@@ -130,11 +156,9 @@ impl Evaluator<'_, '_, '_> {
             let value = match condition.pinned {
                 Some(variant) => FlagValue::Variant(variant),
                 None if flag.buckets.is_empty() => FlagValue::On,
-                None => match self.ask(place.flag, flag, condition, Salt::Variant, worker) {
-                    Asked::Known(hash) => hashed_value(flag, hash),
-                    Asked::Waits(slot) => {
-                        return worker.hashing.wait(place, slot, Salt::Variant, walk);
-                    }
+                None => match self.ask(place, flag, condition, Salt::Variant, &mut walk, worker) {
+                    Some(hash) => hashed_value(flag, hash),
+                    None => return,
                 },
             };
             return settle(value, Reason::ConditionMatch, condition.position);
@@ -223,12 +247,10 @@ impl Evaluator<'_, '_, '_> {
 
     fn filter_holds(&self, filter: &Filter, worker: &mut WorkerScratch) -> bool {
         match filter {
-            Filter::Property { slot, matcher } => match self.context.slots.get(*slot) {
-                Some(value) => matcher.matches(value, self.context.clock, &mut worker.text),
-                None => {
-                    self.absence_is_known(self.project.properties.source(*slot)) && matcher.matches_absent()
-                }
-            },
+            Filter::Property(test) => {
+                let WorkerScratch { text, tests, .. } = worker;
+                tests.get_or(*test, || self.test_holds(*test, text))
+            }
             Filter::Dependency { target, wanted } => {
                 let value = self
                     .values
@@ -244,6 +266,17 @@ impl Evaluator<'_, '_, '_> {
                 }
             }
             Filter::Constant(holds) => *holds,
+        }
+    }
+
+    #[inline(never)]
+    fn test_holds(&self, test: TestIndex, text: &mut String) -> bool {
+        let Some(PropertyTest { slot, matcher }) = self.project.tests.get(test) else {
+            return false;
+        };
+        match self.context.slots.get(*slot) {
+            Some(value) => matcher.matches(value, self.context.clock, text),
+            None => self.absence_is_known(self.project.properties.source(*slot)) && matcher.matches_absent(),
         }
     }
 
@@ -334,4 +367,14 @@ impl Evaluator<'_, '_, '_> {
 /// What a hash makes of a match (11.6).
 fn hashed_value(flag: &Flag, hash: f64) -> FlagValue {
     choose_variant(&flag.buckets, hash).map_or(FlagValue::On, FlagValue::Variant)
+}
+
+impl Flag {
+    /// A match's record with the variant that a hash chooses.
+    pub(super) fn with_hashed_variant(&self, matched: FlagResult, hash: f64) -> FlagResult {
+        FlagResult {
+            value: hashed_value(self, hash),
+            ..matched
+        }
+    }
 }

@@ -11,10 +11,12 @@ use super::conditions::{ConditionOutcome, Place, Walk};
 use super::hashing::Hashing;
 use super::lanes::Level;
 use super::matcher::Clock;
+use super::opening::Step;
 use super::outcome::{FlagIndex, FlagResult, FlagValue, Reason, VariantIndex};
 use super::project::{CompiledProject, EarlyAccess, Flag, Holdout};
 use super::property::Slots;
 use super::selection::Selection;
+use super::test::TestMemo;
 use super::value::PropertyValue;
 
 /// The request's key for one group type.
@@ -133,6 +135,16 @@ pub(super) struct WorkerScratch {
     pub text: String,
     pub cohorts: CohortMemo,
     pub hashing: Hashing,
+    pub tests: TestMemo,
+}
+
+impl WorkerScratch {
+    /// A request begins.
+    fn begin(&mut self, project: &CompiledProject) {
+        self.cohorts.reset(&project.cohorts);
+        self.hashing.begin();
+        self.tests.reset(&project.tests);
+    }
 }
 
 /// Value of a flag as dependents see it.
@@ -184,8 +196,7 @@ impl CompiledProject {
             worker,
         } = scratch;
         results.clear();
-        worker.cohorts.reset(&self.cohorts);
-        worker.hashing.begin();
+        worker.begin(self);
         let tracks_values = self.dependencies.any;
         values.clear();
         if tracks_values {
@@ -265,8 +276,7 @@ impl Evaluator<'_, '_, '_> {
     fn chunk(&self, order: &[FlagIndex], results: &mut [FlagResult]) {
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             let mut worker = WorkerScratch::default();
-            worker.cohorts.reset(&self.project.cohorts);
-            worker.hashing.begin();
+            worker.begin(self.project);
             self.flags(order, results, &mut worker);
         }));
         if outcome.is_err() {
@@ -278,26 +288,42 @@ impl Evaluator<'_, '_, '_> {
 
     /// Evaluates flags that do not depend on each other. Those that need a hash wait until there are enough of them.
     fn flags(&self, order: &[FlagIndex], results: &mut [FlagResult], worker: &mut WorkerScratch) {
+        let openings = if self.is_plain && !self.context.distinct_id.is_empty() {
+            &*self.project.openings
+        } else {
+            &[]
+        };
         for (position, index) in order.iter().enumerate() {
-            let flag = self.project.flag(*index);
-            if !(self.is_plain && flag.is_plain)
-                && let Some(settled) = self.before_conditions(*index, flag, worker)
-            {
-                results[position] = settled;
-                continue;
-            }
             let place = Place {
                 position: position as u32,
                 flag: *index,
             };
-            self.conditions(place, flag, Walk::START, results, worker);
-            if worker.hashing.is_full() {
+            match openings.get(index.0 as usize) {
+                Some(opening) if opening.step == Step::Settled => {
+                    results[position] = opening.matched;
+                    continue;
+                }
+                Some(opening) if opening.step != Step::Walk && self.open(place, opening, worker) => {}
+                _ => self.walk(place, results, worker),
+            }
+            while worker.hashing.is_full() {
                 self.resume(results, worker);
             }
         }
-        while worker.hashing.is_waited_for() {
-            self.resume(results, worker);
+        self.resume_all(results, worker);
+    }
+
+    /// Walks one flag from the start. Not part of the loop, which keeps that small.
+    #[inline(never)]
+    fn walk(&self, place: Place, results: &mut [FlagResult], worker: &mut WorkerScratch) {
+        let flag = self.project.flag(place.flag);
+        if !(self.is_plain && flag.is_plain)
+            && let Some(settled) = self.before_conditions(place.flag, flag, worker)
+        {
+            results[place.position as usize] = settled;
+            return;
         }
+        self.conditions(place, flag, Walk::START, results, worker);
     }
 
     /// What settles a flag before its conditions are looked at.

@@ -20,7 +20,8 @@ pub fn hash(prefix: &[u8], identifier: &str, salt: &[u8]) -> f64 {
 /// the specified division is an exact multiplication by `2^-60`.
 pub(super) fn fraction(bits: u64) -> f64 {
     const SCALE: f64 = 1.0 / (1u64 << 60) as f64;
-    bits as f64 * SCALE
+    // Signed, which is one instruction: 60 bits are never negative.
+    bits.cast_signed() as f64 * SCALE
 }
 
 /// First 60 bits of the digest.

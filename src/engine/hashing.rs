@@ -3,34 +3,29 @@
 use super::conditions::{Place, Walk};
 use super::evaluate::{Evaluator, WorkerScratch};
 use super::hash::{HOLDOUT_PREFIX, VARIANT_SALT, fraction, hash};
-use super::lanes::{HashBatch, Level, Salt, Slot};
-use super::outcome::{FlagIndex, FlagResult};
+use super::lanes::{HashBatch, Level, PrefixSpan, Salt};
+use super::opening::Opening;
+use super::outcome::FlagResult;
 use super::project::{Condition, Flag};
 
-/// Flags of one stage that wait for hashes, and the batch with their messages. Reused; never more flags than the
-/// batch has room for messages.
+/// Flags of one stage that wait for hashes, and the batch with their messages. Reused.
 #[derive(Debug, Default)]
 pub(super) struct Hashing {
-    batch: HashBatch,
-    waiting: Vec<Waiting>,
-    resumed: Vec<Waiting>,
+    batch: HashBatch<Waiting>,
+    /// Where those stand that wait amid their conditions.
+    walks: Vec<Walk>,
     /// Address and length of an identifier, and its holdout hash, which is the same for every flag.
     holdout: Option<(usize, usize, f64)>,
 }
 
 /// A flag that waits.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy, Default)]
 struct Waiting {
     place: Place,
-    slot: Slot,
+    /// Position of its walk; of no meaning when it waits for its opening.
+    walk: u32,
     salt: Salt,
-    walk: Walk,
-}
-
-/// Answer to the question for a hash.
-pub(super) enum Asked {
-    Known(f64),
-    Waits(Slot),
+    is_opening: bool,
 }
 
 impl Hashing {
@@ -43,30 +38,18 @@ impl Hashing {
 
     /// Forgets everything: a request begins. Identifiers are told apart by where they are until the next begins.
     pub fn begin(&mut self) {
+        /// Walks kept between requests.
+        const KEPT: usize = 4 * 1024;
         self.batch.begin();
-        self.waiting.clear();
-        self.resumed.clear();
+        self.walks.clear();
+        self.walks.shrink_to(KEPT);
         self.holdout = None;
     }
 
-    /// Whether the next flag would find no room.
+    /// Whether there is a group to hash before more flags are looked at.
+    #[inline]
     pub fn is_full(&self) -> bool {
-        self.batch.len() == HashBatch::ROOM
-    }
-
-    /// Whether a flag waits.
-    pub fn is_waited_for(&self) -> bool {
-        !self.waiting.is_empty()
-    }
-
-    /// A flag waits for a hash.
-    pub fn wait(&mut self, place: Place, slot: Slot, salt: Salt, walk: Walk) {
-        self.waiting.push(Waiting {
-            place,
-            slot,
-            salt,
-            walk,
-        });
+        self.batch.is_full()
     }
 
     /// The holdout hash of an identifier, an empty one included (11.3).
@@ -84,49 +67,134 @@ impl Hashing {
 }
 
 impl Evaluator<'_, '_, '_> {
-    /// Hashes what waits and goes on with the flags that wait; some of them may wait again.
-    pub(super) fn resume(&self, results: &mut [FlagResult], worker: &mut WorkerScratch) {
-        worker.hashing.batch.run();
-        let empty = std::mem::take(&mut worker.hashing.resumed);
-        let mut resumed = std::mem::replace(&mut worker.hashing.waiting, empty);
-        for waiting in &resumed {
-            let hash = fraction(worker.hashing.batch.hash60(waiting.slot));
+    /// Lets a flag wait for the hash that its opening asks for; `false`: it cannot.
+    #[inline]
+    pub(super) fn open(&self, place: Place, opening: &Opening, worker: &mut WorkerScratch) -> bool {
+        self.wait(place, opening.prefix, opening.salt, worker)
+    }
+
+    /// Lets a flag wait for a hash of the distinct id at its opening; `false`: it cannot.
+    #[inline]
+    fn wait(&self, place: Place, prefix: PrefixSpan, salt: Salt, worker: &mut WorkerScratch) -> bool {
+        let waiting = Waiting {
+            place,
+            walk: 0,
+            salt,
+            is_opening: true,
+        };
+        let prefix = self.project.prefixes.window(prefix);
+        let identifier = self.context.distinct_id;
+        worker.hashing.batch.push(prefix, identifier, salt, waiting)
+    }
+
+    /// Hashes and settles everything that waits.
+    pub(super) fn resume_all(&self, results: &mut [FlagResult], worker: &mut WorkerScratch) {
+        while self.resume(results, worker) {}
+        worker.hashing.walks.clear();
+    }
+
+    /// Hashes one group and goes on with its flags. `false`: none waited.
+    #[inline(never)]
+    pub(super) fn resume(&self, results: &mut [FlagResult], worker: &mut WorkerScratch) -> bool {
+        let count = worker.hashing.batch.run();
+        for at in 0..count {
+            let Some((waiting, hash)) = worker.hashing.batch.hashed(at) else {
+                break;
+            };
+            let (place, hash) = (waiting.place, fraction(hash));
+            if waiting.is_opening {
+                self.resume_opening(place, waiting.salt, hash, results, worker);
+                continue;
+            }
+            let Some(mut walk) = worker.hashing.walks.get(waiting.walk as usize).copied() else {
+                continue;
+            };
             match waiting.salt {
                 Salt::Variant => {
-                    let matched = self.matched_variant(waiting.place, &waiting.walk, hash);
-                    results[waiting.place.position as usize] = matched;
+                    results[place.position as usize] = self.matched_variant(place, &walk, hash);
                 }
                 Salt::Rollout => {
-                    let mut walk = waiting.walk;
                     walk.rollout = Some(hash);
-                    let flag = self.project.flag(waiting.place.flag);
-                    self.conditions(waiting.place, flag, walk, results, worker);
+                    self.walk_on(place, walk, results, worker);
                 }
             }
         }
-        resumed.clear();
-        worker.hashing.resumed = resumed;
+        count > 0
     }
 
-    /// The hash that a condition needs: known at once, or to be waited for.
+    /// Goes on with a flag that waited for its opening's hash.
+    #[inline]
+    fn resume_opening(
+        &self,
+        place: Place,
+        salt: Salt,
+        hash: f64,
+        results: &mut [FlagResult],
+        worker: &mut WorkerScratch,
+    ) {
+        let Some(opening) = self.project.openings.get(place.flag.0 as usize) else {
+            return;
+        };
+        let settled = if salt == Salt::Variant {
+            self.project
+                .flag(place.flag)
+                .with_hashed_variant(opening.matched, hash)
+        } else if !opening.rollout.includes(hash) {
+            let Some(missed) = opening.missed() else {
+                let walk = Walk::after_miss(opening.matched.condition, hash);
+                return self.walk_on(place, walk, results, worker);
+            };
+            missed
+        } else if opening.hashes_variant {
+            if !self.wait(place, opening.prefix, Salt::Variant, worker) {
+                self.walk_on(place, Walk::with_rollout(hash), results, worker);
+            }
+            return;
+        } else {
+            opening.matched
+        };
+        results[place.position as usize] = settled;
+    }
+
+    #[inline(never)]
+    fn walk_on(&self, place: Place, walk: Walk, results: &mut [FlagResult], worker: &mut WorkerScratch) {
+        self.conditions(place, self.project.flag(place.flag), walk, results, worker);
+    }
+
+    /// The hash that a condition needs: known at once, or waited for with the walk as it stands (`None`).
     #[inline(never)]
     pub(super) fn ask(
         &self,
-        index: FlagIndex,
+        place: Place,
         flag: &Flag,
         condition: &Condition,
         salt: Salt,
+        walk: &mut Walk,
         worker: &mut WorkerScratch,
-    ) -> Asked {
-        let identifier = self.identifier(flag, condition.aggregation, Some(index));
+    ) -> Option<f64> {
+        let identifier = self.identifier(flag, condition.aggregation, Some(place.flag));
         if identifier.is_empty() {
-            return Asked::Known(0.0);
+            return Some(0.0);
         }
+        let hashing = &mut worker.hashing;
         let prefix = self.project.prefixes.window(flag.hash_prefix);
-        match worker.hashing.batch.push(prefix, identifier, salt) {
-            Some(slot) => Asked::Waits(slot),
-            None => Asked::Known(self.hash_alone(flag, identifier, salt)),
+        // A flag that waits again stands where it stood.
+        let at = walk.kept.unwrap_or(hashing.walks.len() as u32);
+        let waiting = Waiting {
+            place,
+            walk: at,
+            salt,
+            is_opening: false,
+        };
+        if !hashing.batch.push(prefix, identifier, salt, waiting) {
+            return Some(self.hash_alone(flag, identifier, salt));
         }
+        walk.kept = Some(at);
+        match hashing.walks.get_mut(at as usize) {
+            Some(kept) => *kept = *walk,
+            None => hashing.walks.push(*walk),
+        }
+        None
     }
 
     /// A hash that cannot wait. An empty identifier is inside every rollout that is not negative (11.3).

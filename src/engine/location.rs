@@ -35,8 +35,10 @@ pub(super) fn location_slots(project: &CompiledProject) -> Option<Box<LocationSl
         }
         let mut condition = |condition: &Condition| {
             for filter in &project.filters[as_usize(&condition.filters)] {
-                if let Filter::Property { slot, .. } = filter {
-                    read.insert(slot.0 as usize);
+                if let Filter::Property(test) = filter
+                    && let Some(test) = project.tests.get(*test)
+                {
+                    read.insert(test.slot.0 as usize);
                 }
             }
             for filter in &project.cohort_filters[as_usize(&condition.cohort_filters)] {

@@ -18,6 +18,7 @@ mod lanes;
 mod location;
 mod matcher;
 mod number;
+mod opening;
 mod outcome;
 mod pattern;
 mod plan;
@@ -25,6 +26,7 @@ mod project;
 mod property;
 mod recycle;
 mod selection;
+mod test;
 pub mod value;
 mod version;
 

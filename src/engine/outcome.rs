@@ -1,7 +1,7 @@
 //! What evaluation says of one flag: small, `Copy`, no text. Texts are fragments of the snapshot.
 
 /// Position of a flag in its project's evaluation order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FlagIndex(pub u32);
 
 /// Position of a text in a flag's variant table.

@@ -12,19 +12,23 @@ use super::cohort::{CohortIndex, Cohorts};
 use super::graph::{Graph, Precomputed};
 use super::lanes::{PrefixSpan, Prefixes};
 use super::location::LocationSlots;
-use super::matcher::Matcher;
+use super::opening::Opening;
 use super::outcome::{FlagIndex, Reason, VariantIndex};
 use super::property::{GroupIndex, PropertyTable, SlotIndex};
 use super::selection::Selection;
+use super::test::{TestIndex, Tests};
 
 /// Everything that evaluation knows of a team.
 #[derive(Debug)]
 pub struct CompiledProject {
     pub(super) flags: Vec<Flag>,
+    /// By flag.
+    pub(super) openings: Box<[Opening]>,
     pub(super) prefixes: Prefixes,
     pub(super) by_key: HashMap<Box<str>, FlagIndex, RandomState>,
     pub(super) conditions: Vec<Condition>,
     pub(super) filters: Vec<Filter>,
+    pub(super) tests: Tests,
     pub(super) cohort_filters: Vec<CohortFilter>,
     pub(super) properties: PropertyTable,
     pub(super) cohorts: Cohorts,
@@ -123,10 +127,7 @@ pub(super) struct Condition {
 /// A filter of a condition, cohort filters apart.
 #[derive(Debug)]
 pub(super) enum Filter {
-    Property {
-        slot: SlotIndex,
-        matcher: Matcher,
-    },
+    Property(TestIndex),
     /// `flag_evaluates_to`.
     Dependency {
         target: FlagIndex,
@@ -333,16 +334,9 @@ impl CompiledProject {
                     + size_of_val(&*flag.needs.static_cohorts)
             })
             .sum();
-        let filters: usize = self
-            .filters
-            .iter()
-            .map(|filter| match filter {
-                Filter::Property { matcher, .. } => matcher.heap_bytes(),
-                _ => 0,
-            })
-            .sum();
         flags
-            + filters
+            + self.tests.heap_bytes()
+            + size_of_val(&*self.openings)
             + self.prefixes.heap_bytes()
             + self.filters.capacity() * size_of::<Filter>()
             + self.conditions.capacity() * size_of::<Condition>()

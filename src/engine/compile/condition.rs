@@ -75,38 +75,41 @@ impl Compiler<'_> {
 
     fn property(&mut self, raw: &RawPropertyFilter, aggregation: Option<GroupIndex>) -> Filter {
         let operator = raw.operator.unwrap_or(OperatorName::Exact);
-        let matcher = Matcher::compile(operator, raw.value.as_ref(), self.zone);
-        if matcher.is_broken_regex() {
+        let (value, zone) = (raw.value.as_ref(), self.zone);
+        // `Err`: no slot, and what the filter makes of an absent property whatever the request says.
+        let slot = match raw.filter_type {
+            FilterType::Group => match raw
+                .group_type_index
+                .map(|index| self.group(index))
+                .or(aggregation)
+            {
+                // No index at a person level: an empty map.
+                None => Err(true),
+                Some(group) if !self.is_mapped(group) => Err(false),
+                Some(group) => Ok(self.properties.group_slot(group, &raw.key)),
+            },
+            FilterType::PersonMetadata if raw.key == "created_at" => Ok(self.properties.created_at_slot()),
+            FilterType::PersonMetadata => Err(true),
+            _ => Ok(self.properties.person_slot(&raw.key)),
+        };
+        let compile = || Matcher::compile(operator, value, zone);
+        let (filter, is_broken) = match slot {
+            Ok(slot) => {
+                let test = self.tests.add(slot, operator, value, compile);
+                (Filter::Property(test), self.tests.is_broken_regex(test))
+            }
+            Err(counts_as_absent) => {
+                let matcher = compile();
+                let holds = counts_as_absent && matcher.matches_absent();
+                (Filter::Constant(holds), matcher.is_broken_regex())
+            }
+        };
+        if is_broken {
             self.broken.push(CompileWarning::BrokenRegex {
                 flag: raw.key.as_str().into(),
             });
         }
-        match raw.filter_type {
-            FilterType::Group => {
-                let group = raw
-                    .group_type_index
-                    .map(|index| self.group(index))
-                    .or(aggregation);
-                match group {
-                    // No index at a person level: an empty map.
-                    None => Filter::Constant(matcher.matches_absent()),
-                    Some(group) if !self.is_mapped(group) => Filter::Constant(false),
-                    Some(group) => Filter::Property {
-                        slot: self.properties.group_slot(group, &raw.key),
-                        matcher,
-                    },
-                }
-            }
-            FilterType::PersonMetadata if raw.key == "created_at" => Filter::Property {
-                slot: self.properties.created_at_slot(),
-                matcher,
-            },
-            FilterType::PersonMetadata => Filter::Constant(matcher.matches_absent()),
-            _ => Filter::Property {
-                slot: self.properties.person_slot(&raw.key),
-                matcher,
-            },
-        }
+        filter
     }
 
     fn dependency(&self, raw: &RawPropertyFilter) -> Filter {

@@ -1,5 +1,7 @@
 //! Messages laid out for the lanes: padded, in blocks of 64 bytes, in memory that is reused.
 
+use super::padding::{PADDED, bits, pad, row};
+
 /// Two blocks; a message that fits one leaves the second without meaning.
 pub(super) type Message = [[u8; 64]; 2];
 
@@ -29,7 +31,19 @@ impl Default for Tail {
     }
 }
 
+impl Prefix<'_> {
+    /// Its bytes.
+    pub fn len(self) -> usize {
+        self.len
+    }
+}
+
 impl Tail {
+    /// Bytes of identifier and salt.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
     /// Becomes identifier and salt. One that no message of two blocks can hold is only measured.
     pub fn set(&mut self, identifier: &[u8], salt: &[u8]) {
         self.len = identifier.len() + salt.len();
@@ -39,6 +53,42 @@ impl Tail {
             self.bytes[self.len] = 0x80;
             self.bytes[self.len + 1..].fill(0);
         }
+    }
+}
+
+/// What comes after a message's first block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Length {
+    /// Nothing.
+    Short,
+    /// A block of padding: its row of [`super::padding::PADDING`].
+    Padded(u32),
+    /// A block that is in memory.
+    Long,
+    /// More than one.
+    TooLong,
+}
+
+impl Length {
+    /// What a message of that many bytes is.
+    pub fn of(len: usize) -> Self {
+        if len < 56 {
+            Self::Short
+        } else if PADDED.contains(&len) {
+            Self::Padded(row(len))
+        } else if len <= TWO_BLOCKS_MAX {
+            Self::Long
+        } else {
+            Self::TooLong
+        }
+    }
+}
+
+/// Copies the first `BYTES` of `from`.
+#[inline(always)]
+fn copy<const BYTES: usize>(out: &mut [u8; 2 * MESSAGE_BYTES], at: usize, from: &[u8; MESSAGE_BYTES]) {
+    if let (Some(out), Some(from)) = (out[at..].first_chunk_mut::<BYTES>(), from.first_chunk::<BYTES>()) {
+        *out = *from;
     }
 }
 
@@ -59,33 +109,61 @@ impl Default for Messages {
 }
 
 impl Messages {
-    /// Four times the lanes: enough that full lanes are the rule, and little enough (4 KB) for the first-level cache.
+    /// Twice the lanes: a run of full lanes leaves fewer than fill them, and its owners add as many at most.
     pub const ROOM: usize = 32;
 
-    /// Writes prefix and tail as the message `at`; afterwards the messages behind it have no meaning. Returns its
-    /// blocks, `None` when it needs more than two.
-    pub fn write(&mut self, at: usize, prefix: Prefix<'_>, tail: &Tail) -> Option<usize> {
+    /// Writes prefix and tail as the message `at`, all of it but what [`Messages::pad`] adds; afterwards the messages
+    /// behind it have no meaning. Not for [`Length::TooLong`].
+    #[inline]
+    pub fn write(&mut self, at: usize, prefix: Prefix<'_>, tail: &Tail) {
         let len = prefix.len + tail.len;
-        if len > TWO_BLOCKS_MAX {
-            return None;
+        let out = self
+            .bytes
+            .get_mut(at * MESSAGE_BYTES..)
+            .and_then(|rest| rest.first_chunk_mut());
+        let Some(out) = out else { return };
+        // Sizes are constants so that nothing is copied in a loop.
+        if len <= 64 {
+            if prefix.len <= 32 {
+                copy::<32>(out, 0, prefix.window);
+            } else {
+                copy::<64>(out, 0, prefix.window);
+            }
+            copy::<64>(out, prefix.len, &tail.bytes);
+            if len < 56 {
+                out[62..64].copy_from_slice(&bits(len));
+            } else if len == 56 {
+                self.pad_to(at, len);
+            }
+        } else if len <= TWO_BLOCKS_MAX {
+            copy::<MESSAGE_BYTES>(out, 0, prefix.window);
+            copy::<MESSAGE_BYTES>(out, prefix.len, &tail.bytes);
+            out[126..128].copy_from_slice(&bits(len));
         }
-        let out = &mut self.bytes[at * MESSAGE_BYTES..][..2 * MESSAGE_BYTES];
-        if prefix.len <= 64 {
-            out[..64].copy_from_slice(&prefix.window[..64]);
-        } else {
-            out[..MESSAGE_BYTES].copy_from_slice(prefix.window);
-        }
-        out[prefix.len..prefix.len + MESSAGE_BYTES].copy_from_slice(&tail.bytes);
-        let blocks = if len < 56 { 1 } else { 2 };
-        // The length in bits, at most 952: of its eight bytes at the end the first six are zero already.
-        out[blocks * 64 - 2..blocks * 64].copy_from_slice(&(len as u16 * 8).to_be_bytes());
-        Some(blocks)
+    }
+
+    /// Writes the second block of message `at`, which is padding alone, from its row. Does not touch other messages.
+    pub fn pad(&mut self, at: usize, row: u32) {
+        self.pad_to(at, PADDED.start() + row as usize);
+    }
+
+    fn pad_to(&mut self, at: usize, len: usize) {
+        let message = &mut self.bytes.as_chunks_mut::<MESSAGE_BYTES>().0[at];
+        pad(&mut message.as_chunks_mut::<64>().0[1], len);
     }
 
     /// Message `at`.
     pub fn get(&self, at: usize) -> &Message {
-        let bytes = &self.bytes.as_chunks::<MESSAGE_BYTES>().0[at];
-        bytes.as_chunks::<64>().0.as_array().unwrap_or(&[[0; 64]; 2])
+        &self.all()[at]
+    }
+
+    /// Messages side by side, the first of them `from`; `None` when there are not so many.
+    pub fn group<const LANES: usize>(&self, from: usize) -> Option<[&Message; LANES]> {
+        Some(self.all().get(from..)?.first_chunk::<LANES>()?.each_ref())
+    }
+
+    fn all(&self) -> &[Message] {
+        self.bytes.as_chunks::<64>().0.as_chunks::<2>().0
     }
 }
 

@@ -7,12 +7,15 @@
 mod batch;
 mod level;
 mod message;
+#[cfg(not(target_arch = "x86_64"))]
+mod none;
+mod padding;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
 #[cfg(test)]
 mod tests;
 
-pub(super) use batch::{HashBatch, Salt, Slot};
+pub(super) use batch::{HashBatch, Salt};
 pub use level::Level;
 pub(super) use message::{INITIAL, PrefixSpan, Prefixes, TWO_BLOCKS_MAX};
