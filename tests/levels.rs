@@ -4,6 +4,7 @@
 #[allow(dead_code, reason = "shared with benches and examples")]
 mod workload;
 
+use feature_flags::definition::{RawFlag, RawProject};
 use feature_flags::engine::{FlagResult, Level};
 use feature_flags::evaluation::Scratch;
 use feature_flags::snapshot::ProjectSnapshot;
@@ -14,6 +15,10 @@ use serde_json::{Value, json};
 /// Flags whose keys are of every length around the ends of blocks, with several conditions, pinned and hashed variants,
 /// early exit, groups, devices, continuity, holdouts, early access and dependencies.
 fn project(flags: usize) -> ProjectSnapshot {
+    ProjectSnapshot::build(&definitions(flags))
+}
+
+fn definitions(flags: usize) -> RawProject {
     let variants = json!({"variants": [
         {"key": "a", "rollout_percentage": 33.3}, {"key": "b", "rollout_percentage": 33.3}, {"key": "c", "rollout_percentage": 20},
     ]});
@@ -62,7 +67,7 @@ fn project(flags: usize) -> ProjectSnapshot {
         .collect();
     let mut raw = workload::project(&json!({ "flags": flags })).expect("the flags parse");
     raw.group_types = vec![(0, "company".into())];
-    ProjectSnapshot::build(&raw)
+    raw
 }
 
 fn body(number: usize, flag_key: Option<&str>) -> String {
@@ -127,5 +132,80 @@ fn every_level_and_every_flag_alone() {
             }
         }
         assert!(flags < 40 || reasons.len() >= 5, "{reasons:?}");
+    }
+}
+
+/// A flag with a missing dependency makes a request look at each flag from its beginning: what is settled at load must
+/// say the same.
+#[test]
+fn openings_and_walks_agree() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build();
+    let runtime = runtime.expect("a runtime");
+    let _entered = runtime.enter();
+    let mut definitions = definitions(300);
+    let variants = json!({"variants": [{"key": "a", "rollout_percentage": 50}, {"key": "b", "rollout_percentage": 49.5}]});
+    let plan = json!({"key": "plan", "type": "person", "operator": "exact", "value": "pro"});
+    let absent = json!({"key": "nobody-sends-this", "type": "person", "operator": "is_not", "value": "x"});
+    // Every shape of a first condition: share, filters, pinned or hashed variant, further conditions, early exit.
+    for shape in 0..2 * 3 * 3 * 2 * 2 * 3 {
+        let (mut rest, mut digits) = (shape, Vec::new());
+        for base in [2, 3, 3, 2, 2, 3] {
+            digits.push(rest % base);
+            rest /= base;
+        }
+        let properties = [vec![], vec![&plan], vec![&plan, &absent]];
+        let share = [100.0, 45.5, 0.0][digits[2]];
+        let mut first = json!({"properties": properties[digits[1]], "rollout_percentage": share});
+        if digits[3] == 1 {
+            first["variant"] = json!("b");
+        }
+        let mut groups = vec![first];
+        if digits[4] == 1 {
+            groups.push(json!({"properties": [&plan], "rollout_percentage": 70}));
+        }
+        let mut filters = json!({"groups": groups});
+        if digits[0] == 1 {
+            filters["multivariate"] = variants.clone();
+        }
+        if digits[5] == 1 {
+            filters["early_exit"] = json!(true);
+        }
+        let flag = json!({
+            "id": 1_000 + shape, "key": format!("shape-{shape}"), "active": true, "filters": filters,
+            "ensure_experience_continuity": digits[5] == 2,
+        });
+        definitions
+            .flags
+            .push(sonic_rs::from_str::<RawFlag>(&flag.to_string()).expect("a flag"));
+    }
+    let opened = ProjectSnapshot::build(&definitions);
+    let lacking = json!({"id": 9_999, "key": "lacking", "active": true, "filters": {"groups": [{"properties": [
+        {"key": "12345678", "type": "flag", "operator": "flag_evaluates_to", "value": true}
+    ]}]}});
+    definitions
+        .flags
+        .push(sonic_rs::from_str::<RawFlag>(&lacking.to_string()).expect("a flag"));
+    let walked = ProjectSnapshot::build(&definitions);
+    let by_key = |snapshot: &ProjectSnapshot, results: &[FlagResult]| {
+        let mut records: Vec<_> = results
+            .iter()
+            .map(|result| {
+                let key = snapshot.project.flag(result.flag).key.to_string();
+                (key, result.value, result.reason, result.condition)
+            })
+            .filter(|(key, ..)| key != "lacking")
+            .collect();
+        records.sort_by(|left, right| left.0.cmp(&right.0));
+        records
+    };
+    let (mut with_openings, mut with_walks) = (Scratch::default(), Scratch::default());
+    for number in 0..60 {
+        let body = body(number, None);
+        let expected = by_key(&walked, &records(&walked, &body, &mut with_walks));
+        let found = by_key(&opened, &records(&opened, &body, &mut with_openings));
+        assert_eq!(expected.len(), 300 + 216);
+        assert_eq!(found, expected, "person {number}");
     }
 }

@@ -67,13 +67,14 @@ impl Walk {
         }
     }
 
-    /// Behind a first condition that asked for nothing but this rollout hash, and missed.
-    pub fn after_miss(condition: u32, hash: f64) -> Self {
+    /// Behind a first condition that missed for that reason; `rollout`: the rollout hash of the distinct id, if it asked for it.
+    pub fn after_miss(reason: Reason, condition: u32, rollout: Option<f64>) -> Self {
         let mut walk = Self {
             passed: 1,
-            ..Self::with_rollout(hash)
+            rollout,
+            ..Self::START
         };
-        walk.miss_at(Reason::OutOfRolloutBound, condition);
+        walk.miss_at(reason, condition);
         walk
     }
 
@@ -157,7 +158,7 @@ impl Evaluator<'_, '_, '_> {
                 Some(variant) => FlagValue::Variant(variant),
                 None if flag.buckets.is_empty() => FlagValue::On,
                 None => match self.ask(place, flag, condition, Salt::Variant, &mut walk, worker) {
-                    Some(hash) => hashed_value(flag, hash),
+                    Some(hash) => flag.hashed_value(hash),
                     None => return,
                 },
             };
@@ -177,7 +178,7 @@ impl Evaluator<'_, '_, '_> {
         let condition = &self.project.conditions[(flag.conditions.start + walk.passed) as usize];
         FlagResult {
             flag: place.flag,
-            value: hashed_value(flag, hash),
+            value: flag.hashed_value(hash),
             reason: Reason::ConditionMatch,
             condition: condition.position,
         }
@@ -234,10 +235,8 @@ impl Evaluator<'_, '_, '_> {
     #[inline(never)]
     fn some_filters_hold(&self, condition: &Condition, worker: &mut WorkerScratch) -> ConditionOutcome {
         let range = condition.filters.start as usize..condition.filters.end as usize;
-        for filter in &self.project.filters[range] {
-            if !self.filter_holds(filter, worker) {
-                return ConditionOutcome::Miss(Reason::NoConditionMatch);
-            }
+        if !self.all_hold(range, worker) {
+            return ConditionOutcome::Miss(Reason::NoConditionMatch);
         }
         if condition.cohort_filters.is_empty() {
             return ConditionOutcome::Match;
@@ -245,6 +244,14 @@ impl Evaluator<'_, '_, '_> {
         self.cohorts_hold(condition, worker)
     }
 
+    /// Whether all filters of a range hold, cohort filters apart.
+    #[inline(never)]
+    pub(super) fn all_hold(&self, filters: std::ops::Range<usize>, worker: &mut WorkerScratch) -> bool {
+        let filters = self.project.filters.get(filters).unwrap_or_default();
+        filters.iter().all(|filter| self.filter_holds(filter, worker))
+    }
+
+    #[inline]
     fn filter_holds(&self, filter: &Filter, worker: &mut WorkerScratch) -> bool {
         match filter {
             Filter::Property(test) => {
@@ -364,17 +371,10 @@ impl Evaluator<'_, '_, '_> {
     }
 }
 
-/// What a hash makes of a match (11.6).
-fn hashed_value(flag: &Flag, hash: f64) -> FlagValue {
-    choose_variant(&flag.buckets, hash).map_or(FlagValue::On, FlagValue::Variant)
-}
-
 impl Flag {
-    /// A match's record with the variant that a hash chooses.
-    pub(super) fn with_hashed_variant(&self, matched: FlagResult, hash: f64) -> FlagResult {
-        FlagResult {
-            value: hashed_value(self, hash),
-            ..matched
-        }
+    /// What a hash makes of a match (11.6).
+    #[inline]
+    pub(super) fn hashed_value(&self, hash: f64) -> FlagValue {
+        choose_variant(&self.buckets, hash).map_or(FlagValue::On, FlagValue::Variant)
     }
 }

@@ -11,7 +11,7 @@ use super::conditions::{ConditionOutcome, Place, Walk};
 use super::hashing::Hashing;
 use super::lanes::Level;
 use super::matcher::Clock;
-use super::opening::Step;
+use super::opening::{Opening, Step};
 use super::outcome::{FlagIndex, FlagResult, FlagValue, Reason, VariantIndex};
 use super::project::{CompiledProject, EarlyAccess, Flag, Holdout};
 use super::property::Slots;
@@ -299,11 +299,18 @@ impl Evaluator<'_, '_, '_> {
                 flag: *index,
             };
             match openings.get(index.0 as usize) {
-                Some(opening) if opening.step == Step::Settled => {
-                    results[position] = opening.matched;
-                    continue;
+                Some(opening) if opening.step != Step::Walk => {
+                    if let Some(filters) = opening.filters()
+                        && !self.all_hold(filters, worker)
+                    {
+                        self.filters_missed(place, opening, results, worker);
+                    } else if opening.step == Step::Settled {
+                        results[position] = opening.matched;
+                        continue;
+                    } else if !self.open(place, opening, worker) {
+                        self.walk(place, results, worker);
+                    }
                 }
-                Some(opening) if opening.step != Step::Walk && self.open(place, opening, worker) => {}
                 _ => self.walk(place, results, worker),
             }
             while worker.hashing.is_full() {
@@ -311,6 +318,24 @@ impl Evaluator<'_, '_, '_> {
             }
         }
         self.resume_all(results, worker);
+    }
+
+    /// The filters of a flag's first condition do not hold.
+    fn filters_missed(
+        &self,
+        place: Place,
+        opening: &Opening,
+        results: &mut [FlagResult],
+        worker: &mut WorkerScratch,
+    ) {
+        let miss = Reason::NoConditionMatch;
+        if !opening.is_settled_by(miss) {
+            let walk = Walk::after_miss(miss, opening.matched.condition, None);
+            return self.walk_on(place, walk, results, worker);
+        }
+        if let Some(record) = results.get_mut(place.position as usize) {
+            opening.write_missed(miss, record);
+        }
     }
 
     /// Walks one flag from the start. Not part of the loop, which keeps that small.

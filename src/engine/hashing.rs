@@ -5,7 +5,7 @@ use super::evaluate::{Evaluator, WorkerScratch};
 use super::hash::{HOLDOUT_PREFIX, VARIANT_SALT, fraction, hash};
 use super::lanes::{HashBatch, Level, PrefixSpan, Salt};
 use super::opening::Opening;
-use super::outcome::FlagResult;
+use super::outcome::{FlagResult, Reason};
 use super::project::{Condition, Flag};
 
 /// Flags of one stage that wait for hashes, and the batch with their messages. Reused.
@@ -135,29 +135,39 @@ impl Evaluator<'_, '_, '_> {
         let Some(opening) = self.project.openings.get(place.flag.0 as usize) else {
             return;
         };
-        let settled = if salt == Salt::Variant {
-            self.project
-                .flag(place.flag)
-                .with_hashed_variant(opening.matched, hash)
-        } else if !opening.rollout.includes(hash) {
-            let Some(missed) = opening.missed() else {
-                let walk = Walk::after_miss(opening.matched.condition, hash);
-                return self.walk_on(place, walk, results, worker);
-            };
-            missed
-        } else if opening.hashes_variant {
+        let rollout_missed = salt == Salt::Rollout && !opening.rollout.includes(hash);
+        if rollout_missed && !opening.is_settled_by(Reason::OutOfRolloutBound) {
+            let walk = Walk::after_miss(Reason::OutOfRolloutBound, opening.matched.condition, Some(hash));
+            return self.walk_on(place, walk, results, worker);
+        }
+        if !rollout_missed && salt == Salt::Rollout && opening.hashes_variant {
             if !self.wait(place, opening.prefix, Salt::Variant, worker) {
                 self.walk_on(place, Walk::with_rollout(hash), results, worker);
             }
             return;
-        } else {
-            opening.matched
+        }
+        let Some(record) = results.get_mut(place.position as usize) else {
+            return;
         };
-        results[place.position as usize] = settled;
+        if rollout_missed {
+            opening.write_missed(Reason::OutOfRolloutBound, record);
+            return;
+        }
+        *record = opening.matched;
+        if salt == Salt::Variant {
+            record.value = self.project.flag(place.flag).hashed_value(hash);
+        }
     }
 
+    /// Goes on with a walk that stands amid a flag's conditions.
     #[inline(never)]
-    fn walk_on(&self, place: Place, walk: Walk, results: &mut [FlagResult], worker: &mut WorkerScratch) {
+    pub(super) fn walk_on(
+        &self,
+        place: Place,
+        walk: Walk,
+        results: &mut [FlagResult],
+        worker: &mut WorkerScratch,
+    ) {
         self.conditions(place, self.project.flag(place.flag), walk, results, worker);
     }
 

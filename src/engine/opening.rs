@@ -1,8 +1,10 @@
 //! How the walk over a flag's conditions begins, as far as it is the same for every request.
 //!
-//! Most flags begin with a condition without filters: what happens there depends on hashes alone, or on nothing. That is
-//! settled at load, so that such a flag costs one look into a dense array. Where the walk goes on behind its first condition,
-//! and for all other flags, [`super::conditions`] decides, which also says what is right here.
+//! Most flags begin with a condition of persons whose filters ask for properties, if for anything: what happens there depends on
+//! those and on hashes alone. That is settled at load, so that such a flag costs a look into a dense array. Where the walk goes on
+//! behind its first condition, and for all other flags, [`super::conditions`] decides, which also says what is right here.
+
+use std::ops::Range;
 
 use super::bucket::Rollout;
 use super::lanes::{PrefixSpan, Salt};
@@ -24,12 +26,16 @@ pub(super) struct Opening {
     pub hashes_variant: bool,
     /// Who is outside a rollout gets no further condition.
     is_last: bool,
+    /// There is no further condition.
+    is_only: bool,
+    /// The first condition's, cohort filters apart: with those, a flag walks.
+    filters: (u32, u32),
 }
 
 /// What has to be known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
-    /// Nothing: every request gets the same record.
+    /// Nothing but filters: everybody for whom they hold gets the same record.
     Settled,
     /// The hash of the distinct id with [`Opening::salt`].
     Hash,
@@ -59,22 +65,40 @@ impl Opening {
             },
             hashes_variant,
             is_last: conditions.len() == 1 || flag.early_exit,
+            is_only: conditions.len() == 1,
+            filters: first.map_or((0, 0), |condition| {
+                (condition.filters.start, condition.filters.end)
+            }),
         }
     }
 
-    /// The record when the first condition's rollout is missed, if that settles the flag.
-    pub fn missed(&self) -> Option<FlagResult> {
-        self.is_last.then_some(FlagResult {
-            value: FlagValue::Off,
-            reason: Reason::OutOfRolloutBound,
-            ..self.matched
-        })
+    /// The first condition's filters, if it has any.
+    #[inline]
+    pub fn filters(&self) -> Option<Range<usize>> {
+        let (start, end) = self.filters;
+        (start < end).then_some(start as usize..end as usize)
+    }
+
+    /// Whether missing the first condition for that reason, its rollout or its filters, settles the flag.
+    #[inline]
+    pub fn is_settled_by(&self, miss: Reason) -> bool {
+        match miss {
+            Reason::OutOfRolloutBound => self.is_last,
+            _ => self.is_only,
+        }
+    }
+
+    /// Writes the record of a flag that is settled by missing its first condition.
+    #[inline]
+    pub fn write_missed(&self, miss: Reason, record: &mut FlagResult) {
+        *record = self.matched;
+        record.value = FlagValue::Off;
+        record.reason = miss;
     }
 }
 
 fn step(flag: &Flag, first: &Condition, hashes_variant: bool) -> Step {
     let is_open = flag.is_plain
-        && first.filters.is_empty()
         && first.cohort_filters.is_empty()
         && first.aggregation.is_none()
         && !flag.device_bucketing;

@@ -4,48 +4,39 @@
 //! written into it, or its last piece makes it grow.
 
 /// How far a copy may reach beyond what is written.
-pub const OVERHANG_BYTES: usize = LARGE;
+pub const OVERHANG_BYTES: usize = FRONT + ENDING_BACK;
 
-const LARGE: usize = 128;
-const SMALL: usize = 16;
+const FRONT: usize = 128;
+const ENDING_BACK: usize = 16;
 
-/// Appends the first `len` bytes of what `from` is the beginning of.
-#[inline(always)]
-pub(super) fn append(from: &[u8], len: usize, out: &mut Vec<u8>) {
-    match from.first_chunk::<LARGE>() {
-        Some(window) if len <= LARGE => {
-            let end = out.len() + len;
-            out.extend_from_slice(window);
-            out.truncate(end);
-        }
-        _ => out.extend_from_slice(from.get(..len).unwrap_or(from)),
-    }
-}
+/// A record up to its payload: mostly less than [`FRONT`] bytes.
+pub(super) type Head = Text<0>;
 
-/// A text in place, of mostly a little more than [`LARGE`] bytes.
+/// A record from its payload on: mostly a little more than [`FRONT`] bytes.
+pub(super) type Ending = Text<ENDING_BACK>;
+
+/// A text of mostly at most `FRONT + BACK` bytes.
 #[derive(Debug)]
-pub(super) struct Text {
-    window: [u8; LARGE + SMALL],
+pub(super) struct Text<const BACK: usize> {
+    front: [u8; FRONT],
+    back: [u8; BACK],
     len: u32,
-    /// The text, when the window is too small for it.
+    /// A text that is longer.
     long: Option<Box<[u8]>>,
 }
 
-impl Text {
+impl<const BACK: usize> Text<BACK> {
     pub fn new(text: &[u8]) -> Self {
-        let mut window = [0; LARGE + SMALL];
-        let long = match window.get_mut(..text.len()) {
-            Some(place) => {
-                place.copy_from_slice(text);
-                None
-            }
-            None => Some(text.into()),
-        };
-        Self {
-            window,
+        let mut this = Self {
+            front: [0; FRONT],
+            back: [0; BACK],
             len: text.len() as u32,
-            long,
+            long: (text.len() > FRONT + BACK).then(|| text.into()),
+        };
+        for (place, byte) in this.front.iter_mut().chain(&mut this.back).zip(text) {
+            *place = *byte;
         }
+        this
     }
 
     #[inline(always)]
@@ -54,15 +45,21 @@ impl Text {
             return out.extend_from_slice(long);
         }
         let end = out.len() + self.len as usize;
-        if let (Some(front), Some(back)) = (
-            self.window.first_chunk::<LARGE>(),
-            self.window.last_chunk::<SMALL>(),
-        ) {
-            out.reserve(LARGE + SMALL);
-            out.extend_from_slice(front);
-            out.extend_from_slice(back);
-            out.truncate(end);
-        }
+        out.reserve(FRONT + BACK);
+        out.extend_from_slice(&self.front);
+        out.extend_from_slice(&self.back);
+        out.truncate(end);
+    }
+
+    /// The first `len` bytes, which must not reach the back.
+    pub fn start(&self, len: usize) -> &[u8] {
+        let whole = self.long.as_deref().unwrap_or(&self.front);
+        whole.get(..len).unwrap_or(whole)
+    }
+
+    /// Heap bytes held.
+    pub fn heap_bytes(&self) -> usize {
+        self.long.as_ref().map_or(0, |long| long.len())
     }
 }
 
@@ -74,14 +71,15 @@ mod tests {
     fn nothing_more_and_nothing_less_is_appended() {
         let bytes: Vec<u8> = (0..1_000).map(|at| (at % 251) as u8).collect();
         for len in 0..300 {
-            for room in [0, 1, 127, 128, 600] {
-                let mut out = vec![7; 3];
-                append(&bytes[..len + room], len, &mut out);
-                assert_eq!(out[3..], bytes[..len], "{len} of {}", len + room);
-            }
             let mut out = vec![7; 3];
-            Text::new(&bytes[..len]).append(&mut out);
+            Head::new(&bytes[..len]).append(&mut out);
             assert_eq!((&out[..3], &out[3..]), (&[7; 3][..], &bytes[..len]));
+            Ending::new(&bytes[..len]).append(&mut out);
+            assert_eq!(
+                (&out[3..3 + len], &out[3 + len..]),
+                (&bytes[..len], &bytes[..len])
+            );
+            assert_eq!(Head::new(&bytes[..len]).start(len.min(60)), &bytes[..len.min(60)]);
         }
     }
 }

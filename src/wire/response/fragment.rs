@@ -1,12 +1,12 @@
 //! The pieces of a flag's JSON, serialised at load, each piece once (`decisions.md` 10).
 //!
 //! A detailed record is the head with key and metadata up to the payload, the outcome from the payload to the variant, and the
-//! reason. Outcomes that all flags share stand before each reason already (`reason.rs`), so that most records are two copies. The older shapes use stretches of the same bytes: a head
-//! begins with `"key":`, an outcome with the payload, and contains the value.
+//! reason. Outcomes that all flags share stand before each reason already (`reason.rs`), so that most records are two copies. The
+//! older shapes use stretches of the same bytes: a head begins with `"key":`, an outcome with the payload, and contains the value.
 
 use std::ops::Range;
 
-use super::append::{OVERHANG_BYTES, append};
+use super::append::Head;
 use crate::engine::value::write_json_string;
 use crate::engine::{CompiledProject, Flag, FlagValue};
 
@@ -18,10 +18,10 @@ pub struct Fragments {
     outcomes: Box<[Outcome]>,
 }
 
-/// Where one flag's pieces are.
-#[derive(Debug, Clone, Copy)]
+/// One flag's head, and where its other pieces are.
+#[derive(Debug)]
 pub struct FlagFragments {
-    head: Span,
+    head: Head,
     /// Bytes of the head that are `"key":`.
     key: u32,
     /// First of the flag's own outcomes: on, declined early access, then one a variant.
@@ -31,7 +31,7 @@ pub struct FlagFragments {
 }
 
 /// A record from its payload to its variant.
-pub(super) enum Ending<'f> {
+pub(super) enum Middle<'f> {
     /// That of every flag that is off.
     Off,
     /// That of every flag that is on without variant and payload.
@@ -61,10 +61,10 @@ impl Span {
     }
 }
 
-/// The text of [`Ending::Off`].
+/// The text of [`Middle::Off`].
 pub(super) const OFF_TEXT: &str = "null},\"enabled\":false,\"variant\":null,";
 
-/// The text of [`Ending::On`].
+/// The text of [`Middle::On`].
 pub(super) const ON_TEXT: &str = "null},\"enabled\":true,\"variant\":null,";
 
 /// Outcomes at the front of the table that every flag shares.
@@ -84,8 +84,6 @@ impl Fragments {
             .iter()
             .map(|flag| builder.flag(flag, plain))
             .collect();
-        // So that every head has a whole copy's bytes behind it.
-        builder.bytes.extend(std::iter::repeat_n(' ', OVERHANG_BYTES));
         Self {
             bytes: builder.bytes.into_bytes().into(),
             flags,
@@ -95,20 +93,14 @@ impl Fragments {
 
     /// Appends a record up to its payload, `"key":{…`, and returns what comes up to its reason.
     #[inline]
-    pub(super) fn write_head(&self, flag: usize, value: FlagValue, out: &mut Vec<u8>) -> Ending<'_> {
+    pub(super) fn write_head(&self, flag: usize, value: FlagValue, out: &mut Vec<u8>) -> Middle<'_> {
         let fragments = &self.flags[flag];
-        let ending = match value {
-            FlagValue::Off => Ending::Off,
-            FlagValue::On if !fragments.has_payload => Ending::On,
-            value => Ending::Own(&self.bytes[self.outcome(flag, value).text.range()]),
-        };
-        let head = fragments.head;
-        append(
-            &self.bytes[head.from as usize..],
-            (head.to - head.from) as usize,
-            out,
-        );
-        ending
+        fragments.head.append(out);
+        match value {
+            FlagValue::Off => Middle::Off,
+            FlagValue::On if !fragments.has_payload => Middle::On,
+            value => Middle::Own(&self.bytes[self.outcome(flag, value).text.range()]),
+        }
     }
 
     /// Appends `"key":` and the value.
@@ -143,7 +135,7 @@ impl Fragments {
 
     fn key(&self, flag: usize) -> &[u8] {
         let fragments = &self.flags[flag];
-        &self.bytes[fragments.head.range()][..fragments.key as usize]
+        fragments.head.start(fragments.key as usize)
     }
 
     #[inline]
@@ -161,7 +153,8 @@ impl Fragments {
     /// Heap bytes held.
     #[must_use]
     pub fn heap_bytes(&self) -> usize {
-        self.bytes.len() + size_of_val(&*self.flags) + size_of_val(&*self.outcomes)
+        let heads: usize = self.flags.iter().map(|flag| flag.head.heap_bytes()).sum();
+        self.bytes.len() + heads + size_of_val(&*self.flags) + size_of_val(&*self.outcomes)
     }
 }
 
@@ -216,25 +209,24 @@ impl Builder {
     }
 
     fn flag(&mut self, flag: &Flag, plain: Outcome) -> FlagFragments {
-        let from = self.at();
-        write_json_string(&flag.key, &mut self.bytes);
-        self.bytes.push(':');
-        let key = self.at() - from;
-        self.bytes.push_str("{\"key\":");
-        write_json_string(&flag.key, &mut self.bytes);
+        let mut head = String::new();
+        write_json_string(&flag.key, &mut head);
+        head.push(':');
+        let key = head.len() as u32;
+        head.push_str("{\"key\":");
+        write_json_string(&flag.key, &mut head);
         let mut digits = itoa::Buffer::new();
-        self.bytes.push_str(",\"metadata\":{\"id\":");
-        self.bytes.push_str(digits.format(flag.id));
-        self.bytes.push_str(",\"version\":");
+        head.push_str(",\"metadata\":{\"id\":");
+        head.push_str(digits.format(flag.id));
+        head.push_str(",\"version\":");
         // The Rust SDK reads an unsigned number; a negative version cannot come from PostHog.
-        self.bytes.push_str(digits.format(flag.version.max(0)));
-        self.bytes.push_str(",\"description\":null");
+        head.push_str(digits.format(flag.version.max(0)));
+        head.push_str(",\"description\":null");
         if let Some(has_experiment) = flag.has_experiment {
-            self.bytes.push_str(",\"has_experiment\":");
-            self.bytes.push_str(if has_experiment { "true" } else { "false" });
+            head.push_str(",\"has_experiment\":");
+            head.push_str(if has_experiment { "true" } else { "false" });
         }
-        self.bytes.push_str(",\"payload\":");
-        let head = Span { from, to: self.at() };
+        head.push_str(",\"payload\":");
 
         let outcomes = self.outcomes.len() as u32;
         match flag.payload.as_deref() {
@@ -255,7 +247,7 @@ impl Builder {
             );
         }
         FlagFragments {
-            head,
+            head: Head::new(head.as_bytes()),
             key,
             outcomes,
             has_payload: flag.payload.is_some(),

@@ -2,8 +2,8 @@
 
 use std::sync::LazyLock;
 
-use super::append::Text;
-use super::fragment::{Ending, Fragments, OFF_TEXT, ON_TEXT};
+use super::append::Ending;
+use super::fragment::{Fragments, Middle, OFF_TEXT, ON_TEXT};
 use crate::engine::{FlagResult, Reason};
 
 /// Condition positions whose texts are ready; flags with more conditions are rare and pay for the digits.
@@ -24,11 +24,11 @@ static READY: LazyLock<Box<[Ready]>> = LazyLock::new(|| {
 
 /// The end of a flag's record, with what mostly stands before its reason, in one piece.
 struct Ready {
-    reason: Text,
+    reason: Ending,
     /// Behind the outcome of a flag that is off.
-    off: Text,
+    off: Ending,
     /// Behind the outcome of a flag that is on without variant and payload.
-    on: Text,
+    on: Ending,
 }
 
 impl Ready {
@@ -36,7 +36,7 @@ impl Ready {
         let behind = |outcome: &str| {
             let mut text = outcome.as_bytes().to_vec();
             build(reason, condition, &mut text);
-            Text::new(&text)
+            Ending::new(&text)
         };
         Self {
             reason: behind(""),
@@ -50,18 +50,18 @@ impl Ready {
 pub(super) fn write_records(fragments: &Fragments, results: &[FlagResult], out: &mut Vec<u8>) {
     let ready = &**READY;
     for result in results {
-        let ending = fragments.write_head(result.flag.0 as usize, result.value, out);
+        let middle = fragments.write_head(result.flag.0 as usize, result.value, out);
         // No condition is column 0.
         let column = result.condition.wrapping_add(1) as usize;
         if column > READY_CONDITIONS {
-            write_unready(ending, result, out);
+            write_unready(middle, result, out);
             continue;
         }
         let ready = &ready[result.reason as usize * (READY_CONDITIONS + 1) + column];
-        match ending {
-            Ending::Off => ready.off.append(out),
-            Ending::On => ready.on.append(out),
-            Ending::Own(text) => {
+        match middle {
+            Middle::Off => ready.off.append(out),
+            Middle::On => ready.on.append(out),
+            Middle::Own(text) => {
                 out.extend_from_slice(text);
                 ready.reason.append(out);
             }
@@ -70,11 +70,11 @@ pub(super) fn write_records(fragments: &Fragments, results: &[FlagResult], out: 
 }
 
 #[cold]
-fn write_unready(ending: Ending<'_>, result: &FlagResult, out: &mut Vec<u8>) {
-    out.extend_from_slice(match ending {
-        Ending::Off => OFF_TEXT.as_bytes(),
-        Ending::On => ON_TEXT.as_bytes(),
-        Ending::Own(text) => text,
+fn write_unready(middle: Middle<'_>, result: &FlagResult, out: &mut Vec<u8>) {
+    out.extend_from_slice(match middle {
+        Middle::Off => OFF_TEXT.as_bytes(),
+        Middle::On => ON_TEXT.as_bytes(),
+        Middle::Own(text) => text,
     });
     build(result.reason, result.condition_index(), out);
 }
@@ -137,8 +137,8 @@ mod tests {
                     };
                     let (mut ready, mut built) = (Vec::new(), Vec::new());
                     write_records(&fragments, &[result], &mut ready);
-                    let ending = fragments.write_head(flag as usize, *value, &mut built);
-                    write_unready(ending, &result, &mut built);
+                    let middle = fragments.write_head(flag as usize, *value, &mut built);
+                    write_unready(middle, &result, &mut built);
                     assert_eq!(ready, built);
                     let text = format!("{{{}", String::from_utf8(ready).unwrap());
                     let text = format!("{}}}", text.strip_suffix(',').unwrap());
