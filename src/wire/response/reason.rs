@@ -51,20 +51,25 @@ pub(super) fn write_records(fragments: &Fragments, results: &[FlagResult], out: 
     let ready = &**READY;
     for result in results {
         let middle = fragments.write_head(result.flag.0 as usize, result.value, out);
-        // No condition is column 0.
-        let column = result.condition.wrapping_add(1) as usize;
-        if column > READY_CONDITIONS {
-            write_unready(middle, result, out);
-            continue;
-        }
-        let ready = &ready[result.reason as usize * (READY_CONDITIONS + 1) + column];
-        match middle {
-            Middle::Off => ready.off.append(out),
-            Middle::On => ready.on.append(out),
-            Middle::Own(text) => {
-                out.extend_from_slice(text);
-                ready.reason.append(out);
-            }
+        write_end(ready, middle, result, out);
+    }
+}
+
+/// Appends a record from its payload on.
+#[inline(always)]
+fn write_end(ready: &[Ready], middle: Middle<'_>, result: &FlagResult, out: &mut Vec<u8>) {
+    // No condition is column 0.
+    let column = result.condition.wrapping_add(1) as usize;
+    if column > READY_CONDITIONS {
+        return write_unready(middle, result, out);
+    }
+    let ready = &ready[result.reason as usize * (READY_CONDITIONS + 1) + column];
+    match middle {
+        Middle::Off => ready.off.append(out),
+        Middle::On => ready.on.append(out),
+        Middle::Own(text) => {
+            out.extend_from_slice(text);
+            ready.reason.append(out);
         }
     }
 }
@@ -100,55 +105,37 @@ fn build(reason: Reason, condition: Option<u32>, out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::definition::RawProject;
-    use crate::engine::{FlagIndex, FlagValue, VariantIndex, compile};
+    use crate::engine::{FlagIndex, FlagValue};
 
     #[test]
     fn ready_and_built_texts_are_the_same() {
-        let project = compile(&RawProject {
-            flags: sonic_rs::from_str(
-                r#"[{"id": 1, "key": "plain", "active": true, "filters": {"groups": []}},
-                    {"id": 2, "key": "paid", "active": true, "filters": {"groups": [], "payloads": {"true": "1"},
-                     "multivariate": {"variants": [{"key": "v", "rollout_percentage": 100}]}}}]"#,
-            )
-            .unwrap(),
-            ..RawProject::default()
-        });
-        let fragments = Fragments::build(&project);
-        let values = [
-            (FlagValue::Off, "false", "null"),
-            (FlagValue::On, "true", "null"),
-            (FlagValue::OffWithPayload, "false", "null"),
-            (FlagValue::Variant(VariantIndex(0)), "true", "\"v\""),
-            (FlagValue::Failed, "false", "null"),
-        ];
-        for (flag, reason) in [0, 1]
-            .into_iter()
-            .flat_map(|flag| Reason::ALL.map(|reason| (flag, reason)))
-        {
-            let values = &values[..if flag == 0 { 2 } else { 5 }];
-            for (value, enabled, variant) in values {
-                for condition in [0, 31, 32, 4_000, FlagResult::NO_CONDITION] {
-                    let result = FlagResult {
-                        flag: FlagIndex(flag),
-                        value: *value,
-                        reason,
-                        condition,
-                    };
+        for reason in Reason::ALL {
+            for condition in [0, 31, 32, 4_000, FlagResult::NO_CONDITION] {
+                let result = FlagResult {
+                    flag: FlagIndex(0),
+                    value: FlagValue::Off,
+                    reason,
+                    condition,
+                };
+                let own = "\"paid\"},\"enabled\":true,\"variant\":\"v\",";
+                for (middle, twin, enabled) in [
+                    (Middle::Off, Middle::Off, false),
+                    (Middle::On, Middle::On, true),
+                    (Middle::Own(own.as_bytes()), Middle::Own(own.as_bytes()), true),
+                ] {
                     let (mut ready, mut built) = (Vec::new(), Vec::new());
-                    write_records(&fragments, &[result], &mut ready);
-                    let middle = fragments.write_head(flag as usize, *value, &mut built);
-                    write_unready(middle, &result, &mut built);
+                    write_end(&READY, middle, &result, &mut ready);
+                    write_unready(twin, &result, &mut built);
                     assert_eq!(ready, built);
-                    let text = format!("{{{}", String::from_utf8(ready).unwrap());
-                    let text = format!("{}}}", text.strip_suffix(',').unwrap());
+                    let text = String::from_utf8(ready).unwrap();
+                    let text = format!("{{\"metadata\":{{\"payload\":{}", text.strip_suffix(',').unwrap());
                     let json: serde_json::Value = serde_json::from_str(&text).unwrap();
-                    let record = &json[["plain", "paid"][flag as usize]];
-                    assert_eq!(record["reason"]["code"], reason.code());
-                    assert_eq!(record["enabled"].to_string(), *enabled);
-                    assert_eq!(record["variant"].to_string(), *variant);
-                    let has_payload = flag == 1 && matches!(value, FlagValue::On | FlagValue::OffWithPayload);
-                    assert_eq!(record["metadata"]["payload"] == "1", has_payload, "{record}");
+                    assert_eq!(json["reason"]["code"], reason.code());
+                    assert_eq!(
+                        json["reason"]["condition_index"].as_u64(),
+                        result.condition_index().map(u64::from)
+                    );
+                    assert_eq!(json["enabled"], enabled);
                 }
             }
         }
