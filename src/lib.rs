@@ -5,6 +5,7 @@
 
 pub mod collector;
 pub mod config;
+pub mod processors;
 pub mod server;
 
 pub mod http;

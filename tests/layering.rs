@@ -141,6 +141,7 @@ const RULES: &[Rule] = &[
             "engine",
             "evaluation",
             "limit",
+            "processors",
             "quota",
             "recorder",
             "resilience",
@@ -153,7 +154,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         folder: "server",
-        own: &["telemetry", "config", "http"],
+        own: &["telemetry", "config", "http", "processors"],
         banned: NO_DATABASE,
     },
     Rule {

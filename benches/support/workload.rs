@@ -13,7 +13,7 @@ use feature_flags::context::{ContinuityReadFrom, FactsQuery, GatherError, Person
 use feature_flags::definition::{RawFlag, RawProject, RawTeam};
 use feature_flags::engine::{ContinuityLookups, Instant, Level};
 use feature_flags::evaluation::{
-    EvaluationPool, EvaluationReport, EvaluationSettings, RequestScope, Scratch, evaluate,
+    EvaluationPool, EvaluationReport, EvaluationSettings, Fairness, RequestScope, Scratch, evaluate,
 };
 use feature_flags::quota::{Library, Quota, RequestType, Resource};
 use feature_flags::snapshot::{BoxFuture, ProjectSnapshot};
@@ -170,6 +170,7 @@ pub fn settings(pool: Option<Arc<EvaluationPool>>) -> EvaluationSettings {
         persons_deadline: Duration::from_millis(2_500),
         retry_budget: Arc::default(),
         pool,
+        fairness: Arc::new(Fairness::off()),
     }
 }
 

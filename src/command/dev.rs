@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
 
 use feature_flags::config::Config;
+use feature_flags::processors::Threads;
 use feature_flags::server::{Server, runtime};
 use feature_flags::store::embedded::{ProjectName as Project, SAMPLE_PROJECT};
 use feature_flags::telemetry::metrics;
@@ -27,7 +28,7 @@ pub fn run(arguments: &Dev) -> Result<ExitCode, Failure> {
         metrics::install();
     }
     log::install(&config, true);
-    let runtime = runtime::build(config.server.worker_threads)
+    let runtime = runtime::build(Threads::of(&config).runtime)
         .map_err(|error| Failure::context("cannot start threads", error))?;
     let result = runtime.block_on(serve(arguments, &config));
     // Nothing that still runs is owed an end: requests have been drained, or a second signal came.

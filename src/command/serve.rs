@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use feature_flags::config::{Config, Setting};
+use feature_flags::processors::Threads;
 use feature_flags::server::{Server, runtime};
 use feature_flags::telemetry::{self, metrics};
 
@@ -21,7 +22,7 @@ pub fn run() -> Result<ExitCode, Failure> {
         metrics::install();
     }
     log::install(&config, false);
-    let runtime = runtime::build(config.server.worker_threads)
+    let runtime = runtime::build(Threads::of(&config).runtime)
         .map_err(|error| Failure::context("cannot start threads", error))?;
     let result = runtime.block_on(serve(&config, settings));
     // Nothing that still runs is owed an end: requests have been drained, or a second signal came.

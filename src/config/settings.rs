@@ -176,6 +176,10 @@ settings! {
             "milliseconds for a request on a flag route; then 503";
         persons_deadline: Duration = "PERSONS_DB_DEADLINE_MS", "2500", milliseconds(0, 600000),
             "milliseconds for all person reads and writes of a request; 0: only the request's own limit";
+        dear_cost: u64 = "DEAR_REQUEST_COST", "250000", between(0, 1_000_000_000),
+            "estimated instructions from which on a request is evaluated in slices of that size, others between them; 250000 are about 400 flags; 0: never";
+        dear_requests_max: usize = "DEAR_REQUESTS_MAX", "0", between(0, 1_000_000),
+            "such requests in the flag handlers at once, more wait; 0: a quarter of MAX_CONCURRENCY";
     }
 }
 

@@ -3,6 +3,7 @@
 //! One project and one flag here; what a flag is made of, and the sets and order of all flags, below `compile/`.
 
 mod condition;
+mod cost;
 mod early_access;
 mod filterable;
 mod holdout;
@@ -31,6 +32,7 @@ use super::property::{GroupIndex, PropertyTable};
 use super::selection::{RUNTIMES, Selection};
 use super::test::TestsByText;
 use crate::definition::{RawFlag, RawProject};
+use cost::flag_cost;
 use filterable::{filterable, refer_to_groups};
 use holdout::variant_texts;
 use needs::hash_can_matter;
@@ -132,7 +134,11 @@ pub fn compile(project: &RawProject) -> CompiledProject {
         ready: Default::default(),
         location: None,
         warnings,
+        costs: Box::default(),
     };
+    compiled.costs = (compiled.flags.iter())
+        .map(|flag| flag_cost(flag, &compiled.conditions, &compiled.filters, &compiled.tests))
+        .collect();
     compiled.location = location_slots(&compiled);
     for (at, runtime) in RUNTIMES.into_iter().enumerate() {
         let ready = Selection::ready(&compiled, runtime);

@@ -116,6 +116,13 @@ pub struct EvaluationScratch {
 }
 
 impl EvaluationScratch {
+    /// Whether some record says that its flag could not be evaluated.
+    pub(super) fn has_failed(&self) -> bool {
+        self.results
+            .iter()
+            .any(|result| result.value == FlagValue::Failed)
+    }
+
     /// Hashes on that level instead of the processor's best.
     #[must_use]
     pub fn with_level(level: Level) -> Self {
@@ -190,6 +197,22 @@ impl CompiledProject {
         parallelism: Parallelism,
         scratch: &mut EvaluationScratch,
     ) -> EvaluationSummary {
+        let mut summary = self.begin(selection, context, scratch);
+        for stage in selection.stages() {
+            summary.parallel_stages +=
+                self.part(selection, context, parallelism, stage.clone(), stage, scratch);
+        }
+        summary.errors |= scratch.has_failed();
+        summary
+    }
+
+    /// Makes the scratch ready for [`CompiledProject::part`]. The summary lacks what only the records tell.
+    pub(super) fn begin(
+        &self,
+        selection: &Selection,
+        context: &EvaluationContext<'_, '_>,
+        scratch: &mut EvaluationScratch,
+    ) -> EvaluationSummary {
         let EvaluationScratch {
             results,
             values,
@@ -197,61 +220,71 @@ impl CompiledProject {
         } = scratch;
         results.clear();
         worker.begin(self);
-        let tracks_values = self.dependencies.any;
         values.clear();
-        if tracks_values {
+        if self.dependencies.any {
             values.resize(self.flags.len(), DependencyValue::None);
             for flag in selection.left_out().iter() {
                 values[flag] = DependencyValue::Bool(false);
             }
         }
-        let mut summary = EvaluationSummary {
+        EvaluationSummary {
             errors: selection.has_cycle() || context.continuity_failed || self.lacks_mapping(selection),
             parallel_stages: 0,
-        };
+        }
+    }
+
+    /// Evaluates `part` of a stage, which continues where the last part ended; `stage` is all of it.
+    /// Returns how many stages ran on the pool.
+    pub(super) fn part(
+        &self,
+        selection: &Selection,
+        context: &EvaluationContext<'_, '_>,
+        parallelism: Parallelism,
+        part: std::ops::Range<usize>,
+        stage: std::ops::Range<usize>,
+        scratch: &mut EvaluationScratch,
+    ) -> u32 {
+        let EvaluationScratch {
+            results,
+            values,
+            worker,
+        } = scratch;
         let is_plain =
             !context.continuity_failed && context.facts_failure.is_none() && !selection.has_missing();
-        for stage in selection.stages() {
-            let order = &selection.order()[stage.clone()];
-            let evaluator = Evaluator {
-                project: self,
-                context,
-                selection,
-                values,
-                is_plain,
-            };
-            let from = results.len();
-            results.resize(
-                from + order.len(),
-                FlagResult::failed(FlagIndex(0), Reason::BatchPanicked),
-            );
-            let pending = &mut results[from..];
-            if order.len() >= parallelism.threshold {
-                summary.parallel_stages += 1;
-                pending
-                    .par_chunks_mut(PARALLEL_CHUNK)
-                    .zip(order.par_chunks(PARALLEL_CHUNK))
-                    .for_each(|(results, order)| evaluator.chunk(order, results));
-            } else {
-                evaluator.flags(order, pending, worker);
-            }
-            if tracks_values {
-                // After the stage, not after the flag: an answer must not depend on the order inside a stage.
-                for result in &results[stage] {
-                    values[result.flag.0 as usize] = match result.value {
-                        FlagValue::Failed if result.reason == Reason::FlagDataParsing => {
-                            DependencyValue::Bool(false)
-                        }
-                        FlagValue::Failed => DependencyValue::None,
-                        FlagValue::Off | FlagValue::OffWithPayload => DependencyValue::Bool(false),
-                        FlagValue::On => DependencyValue::Bool(true),
-                        FlagValue::Variant(variant) => DependencyValue::Variant(variant),
-                    };
-                }
+        let order = &selection.order()[part.clone()];
+        let evaluator = Evaluator {
+            project: self,
+            context,
+            selection,
+            values,
+            is_plain,
+        };
+        results.resize(part.end, FlagResult::failed(FlagIndex(0), Reason::BatchPanicked));
+        let pending = &mut results[part.clone()];
+        let parallel = order.len() >= parallelism.threshold;
+        if parallel {
+            pending
+                .par_chunks_mut(PARALLEL_CHUNK)
+                .zip(order.par_chunks(PARALLEL_CHUNK))
+                .for_each(|(results, order)| evaluator.chunk(order, results));
+        } else {
+            evaluator.flags(order, pending, worker);
+        }
+        if self.dependencies.any && part.end == stage.end {
+            // After the stage, not after the flag: an answer must not depend on the order inside a stage.
+            for result in &results[stage] {
+                values[result.flag.0 as usize] = match result.value {
+                    FlagValue::Failed if result.reason == Reason::FlagDataParsing => {
+                        DependencyValue::Bool(false)
+                    }
+                    FlagValue::Failed => DependencyValue::None,
+                    FlagValue::Off | FlagValue::OffWithPayload => DependencyValue::Bool(false),
+                    FlagValue::On => DependencyValue::Bool(true),
+                    FlagValue::Variant(variant) => DependencyValue::Variant(variant),
+                };
             }
         }
-        summary.errors |= results.iter().any(|result| result.value == FlagValue::Failed);
-        summary
+        u32::from(parallel)
     }
 
     /// Whether a selected flag refers to a group type although the mapping could not be read.

@@ -280,6 +280,12 @@ impl Matcher {
         matches!(self, Self::Regex { regex: None, .. })
     }
 
+    /// Whether a text is searched for a regular expression.
+    #[must_use]
+    pub fn is_pattern(&self) -> bool {
+        matches!(self, Self::Regex { regex: Some(_), .. })
+    }
+
     /// Estimated heap bytes.
     #[must_use]
     pub fn heap_bytes(&self) -> usize {

@@ -41,6 +41,8 @@ pub struct CompiledProject {
     pub(super) ready: [Selection; 4],
     pub(super) location: Option<Box<LocationSlots>>,
     pub(super) warnings: Vec<CompileWarning>,
+    /// Estimated instructions of each flag (`compile/cost.rs`).
+    pub(super) costs: Box<[u32]>,
 }
 
 /// What requests can leave flags out by, as bit sets over flag indices.
@@ -344,6 +346,7 @@ impl CompiledProject {
             + self.properties.heap_bytes()
             + self.cohorts.heap_bytes()
             + self.unmapped.heap_bytes()
+            + size_of_val(&*self.costs)
             + self.ready.iter().map(Selection::heap_bytes).sum::<usize>()
             + self
                 .dependencies

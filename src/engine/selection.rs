@@ -63,6 +63,7 @@ pub struct Selection {
     cycle: bool,
     everything_left_out: bool,
     billable: bool,
+    cost: u64,
     /// Ready selections know what their flags want together; others ask flag by flag.
     wants: Option<Wants>,
 }
@@ -130,6 +131,12 @@ impl Selection {
         self.billable
     }
 
+    /// Estimated instructions of evaluating and encoding the flags, the fixed part of a request left out.
+    #[must_use]
+    pub fn cost(&self) -> u64 {
+        self.cost
+    }
+
     pub(super) fn wants(&self) -> Option<&Wants> {
         self.wants.as_ref()
     }
@@ -166,7 +173,13 @@ impl Selection {
         wants.group.sort_unstable();
         wants.group.dedup();
         selection.wants = Some(wants);
+        selection.add_up(project);
         selection
+    }
+
+    fn add_up(&mut self, project: &CompiledProject) {
+        let costs = self.order.iter().map(|flag| project.costs[flag.0 as usize]);
+        self.cost = costs.map(u64::from).sum();
     }
 
     fn leave_out(&mut self, project: &CompiledProject, query: &SelectionQuery<'_>) {
@@ -300,6 +313,7 @@ impl CompiledProject {
         } else {
             selection.narrow(base, needed)
         }
+        selection.add_up(self);
         selection
     }
 

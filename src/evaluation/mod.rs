@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+mod fairness;
 mod fill;
 mod gather;
 mod pool;
@@ -17,12 +18,13 @@ use crate::engine::value::PropertyValue;
 use crate::engine::{
     BitSet, Clock, CompiledProject, ContinuityLookups, EvaluationContext, EvaluationScratch, GroupKey,
     Instant, Level, Parallelism, Plan, PlanScratch, RequestRuntime, Selection, SelectionQuery,
-    SelectionScratch, Slots, recycle,
+    SelectionScratch, SlicedEvaluation, Slots, recycle,
 };
 use crate::resilience::RetryBudget;
 use crate::span;
 use crate::wire::request::FlagRequest;
 
+pub use fairness::{Admitted, Fairness, Turn};
 use fill::{fill, fill_location};
 use gather::{GatheredNodes, PersonsDeadline, gather, merge, reason};
 pub use pool::{EvaluationError, EvaluationPool};
@@ -48,6 +50,8 @@ pub struct EvaluationSettings {
     pub retry_budget: Arc<RetryBudget>,
     /// Where large stages are evaluated in parallel; `None`: nowhere.
     pub pool: Option<Arc<EvaluationPool>>,
+    /// Which requests are dear, and their turns.
+    pub fairness: Arc<Fairness>,
 }
 
 /// What evaluation takes from a request besides its body.
@@ -74,6 +78,7 @@ pub struct Scratch {
     static_member: BitSet,
     no_flags: BitSet,
     text: String,
+    turn: Option<Turn>,
 }
 
 impl Scratch {
@@ -97,11 +102,18 @@ impl Scratch {
         self.evaluation.results.clear();
     }
 
+    /// The turn that the last evaluation took, if it was dear: its answer is encoded in it, too.
+    #[must_use]
+    pub fn take_turn(&mut self) -> Option<Turn> {
+        self.turn.take()
+    }
+
     /// Gives back what a team of unusual size left behind.
     pub fn shrink_to_cap(&mut self) {
         /// Slots, records or characters kept between requests.
         const KEPT: usize = 16 * 1024;
         self.clear();
+        self.turn = None;
         self.slots.shrink_to(KEPT);
         self.evaluation.results.shrink_to(KEPT);
         if self.text.capacity() > KEPT {
@@ -110,7 +122,19 @@ impl Scratch {
     }
 }
 
-/// Evaluates a request that needs nothing stored and no turn on the pool, which is most of them: without an
+/// Whether the flags that a request selects are dear (`fairness.rs`).
+pub fn is_dear(
+    project: &CompiledProject,
+    request: &FlagRequest<'_>,
+    scope: &RequestScope<'_>,
+    settings: &EvaluationSettings,
+    scratch: &mut Scratch,
+) -> bool {
+    let selection = project.select(&selection_query(request, scope), &mut scratch.selection);
+    settings.fairness.is_dear(selection.cost())
+}
+
+/// Evaluates a request that is not dear and needs nothing stored and no turn on the pool, which is most of them: without an
 /// await, so that none of its state has to live in a future. `None`: ask [`evaluate`].
 pub fn evaluate_now(
     project: &CompiledProject,
@@ -137,6 +161,9 @@ pub fn evaluate_now(
             billable: selection.is_billable(),
             ..EvaluationReport::default()
         });
+    }
+    if settings.fairness.is_dear(selection.cost()) {
+        return None;
     }
     let distinct_id = request.distinct_id.unwrap_or("");
     let mut filled = Slots::new(std::mem::take(slots), project.properties());
@@ -216,9 +243,11 @@ pub async fn evaluate(
         static_member,
         no_flags,
         text,
+        turn,
     } = scratch;
     let selection = project.select(&selection_query(request, scope), selection);
     evaluation.results.clear();
+    *turn = None;
     if selection.order().is_empty() {
         return Ok(EvaluationReport {
             errors: selection.has_cycle(),
@@ -336,6 +365,17 @@ pub async fn evaluate(
         },
     };
     let summary = match settings.pool_for(selection) {
+        None if settings.fairness.is_dear(selection.cost()) => {
+            let turn = turn.insert(settings.fairness.turn().await);
+            let slice_cost = settings.fairness.slice_cost();
+            let mut sliced = SlicedEvaluation::begin(project, selection, &context, slice_cost, evaluation);
+            loop {
+                turn.slice().await;
+                if let Some(summary) = sliced.step(project, selection, &context, evaluation) {
+                    break summary;
+                }
+            }
+        }
         None => project.evaluate(selection, &context, Parallelism::NONE, evaluation),
         Some(pool) => {
             let _turn = pool.turn().await?;

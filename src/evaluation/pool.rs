@@ -19,10 +19,22 @@ impl EvaluationPool {
     /// `None` when parallel evaluation is off, by setting or because threads cannot be had.
     #[must_use]
     pub fn new(threshold: usize, requests_max: usize, wait: Duration) -> Option<Self> {
+        Self::with_threads(0, threshold, requests_max, wait)
+    }
+
+    /// The same with so many threads; 0: as many as there are processors.
+    #[must_use]
+    pub fn with_threads(
+        threads: usize,
+        threshold: usize,
+        requests_max: usize,
+        wait: Duration,
+    ) -> Option<Self> {
         if threshold == 0 {
             return None;
         }
         let threads = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
             .thread_name(|at| format!("evaluate-{at}"))
             .build()
             .ok()?;

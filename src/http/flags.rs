@@ -16,14 +16,16 @@ use super::scratch::{Loan, RequestScratch};
 use super::user_agent::UserAgent;
 use super::{AppState, FlagsCall, HttpError};
 use crate::context::geo::GeoProperties;
-use crate::engine::Instant;
-use crate::evaluation::{EvaluationError, EvaluationReport, RequestScope, Scratch, evaluate, evaluate_now};
+use crate::engine::{FlagResult, Instant};
+use crate::evaluation::{
+    EvaluationError, EvaluationReport, RequestScope, Scratch, Turn, evaluate, evaluate_now, is_dear,
+};
 use crate::quota::{RequestType, Resource};
 use crate::snapshot::{LoadError, LookupError, ProjectSnapshot};
 use crate::span;
 use crate::telemetry::{RequestNote, Stage, TeamCache};
 use crate::wire::request::FlagRequest;
-use crate::wire::response::{Answer, Envelope, OVERHANG_BYTES, Shape, encode};
+use crate::wire::response::{Answer, Envelope, OVERHANG_BYTES, Shape, SlicedEncoding, encode};
 use crate::wire::{BodyFormat, Kludges, decode};
 
 use identity::{cookieless_identity, is_cookieless};
@@ -31,6 +33,9 @@ use token::token;
 
 /// An unusually large answer does not make later ones reserve as much.
 const ANSWER_BYTES_EXPECTED_MAX: usize = 256 * 1024;
+
+/// Bytes of a detailed record, roughly.
+const RECORD_BYTES_EXPECTED: usize = 320;
 
 /// What an answer says besides the flags.
 #[derive(Debug, Clone, Copy)]
@@ -43,7 +48,16 @@ struct Outcome {
     quota_limited: bool,
 }
 
-/// Answers an evaluation request (`http.md` 8.1) that needs no waiting: the team is held, and nothing stored decides the answer. `None` otherwise.
+/// What came of a request without waiting.
+pub(super) enum Now {
+    Answer(Bytes),
+    /// It has to wait for something.
+    Later,
+    /// It is dear, and has to take turns.
+    Dear,
+}
+
+/// Answers an evaluation request (`http.md` 8.1) that needs no waiting: the team is held, it is not dear, and nothing stored decides the answer.
 ///
 /// This is the path of nearly every request, and it is not a future: the state of one would be moved several
 /// times on its way to the connection, some 5 KB each time.
@@ -53,7 +67,7 @@ pub(super) fn answer_now(
     body: &[u8],
     admission: &mut Admission<'_>,
     note: &mut RequestNote,
-) -> Result<Option<Bytes>, HttpError> {
+) -> Result<Now, HttpError> {
     let timed = note.timed;
     note.stages.begin(timed);
     let mut loan = Loan::take();
@@ -69,7 +83,7 @@ pub(super) fn answer_now(
     note.stages.end(Stage::Decode);
     let token = token(request.token, call, admission)?;
     let Some(snapshot) = state.snapshots.get(token) else {
-        return Ok(None);
+        return Ok(Now::Later);
     };
     state.observers.found_team(note, &snapshot, TeamCache::Held);
     note.stages.end(Stage::Snapshot);
@@ -82,13 +96,16 @@ pub(super) fn answer_now(
     };
     if !request.disable_flags && !outcome.quota_limited {
         if is_cookieless(state, &request, &snapshot) {
-            return Ok(None);
+            return Ok(Now::Later);
         }
         let agent = UserAgent::of(call.headers);
         let location = location(state, call, &request, &snapshot);
         let scope = scope(&agent, call, now, location.as_ref());
         let report = evaluate_now(&snapshot.project, &request, &scope, &state.evaluation, evaluation);
-        let Some(report) = report else { return Ok(None) };
+        let Some(report) = report else {
+            let dear = is_dear(&snapshot.project, &request, &scope, &state.evaluation, evaluation);
+            return Ok(if dear { Now::Dear } else { Now::Later });
+        };
         count(state, &snapshot, &agent, &report, now);
         count_difference(state, &report);
         outcome.errors = report.errors;
@@ -99,10 +116,10 @@ pub(super) fn answer_now(
     note.stages.end(Stage::Evaluate);
     let answer = write(state, &snapshot, call, outcome, evaluation, answer_bytes, note);
     note.stages.end(Stage::Encode);
-    Ok(Some(answer))
+    Ok(Now::Answer(answer))
 }
 
-/// Answers anything. Starts over, with the body that [`answer_now`] left as it was: what waiting costs makes a
+/// Answers anything, but `None` when the request is found to be dear and was not admitted as such. Starts over, with the body that [`answer_now`] left as it was: what waiting costs makes a
 /// second decoding small, and only its own future has to hold the state.
 pub(super) async fn answer_later(
     state: &AppState,
@@ -110,7 +127,8 @@ pub(super) async fn answer_later(
     body: &[u8],
     admission: &mut Admission<'_>,
     note: &mut RequestNote,
-) -> Result<Bytes, HttpError> {
+    admitted: bool,
+) -> Result<Option<Bytes>, HttpError> {
     let timed = note.timed;
     note.stages.begin(timed);
     let mut loan = Loan::take();
@@ -120,8 +138,16 @@ pub(super) async fn answer_later(
         answer_bytes,
     } = &mut *loan;
     note.kludges = Kludges::default();
+    let mut decoding = None;
+    if state.evaluation.fairness.is_large(body.len()) {
+        let turn = decoding.insert(state.evaluation.fairness.turn().await);
+        turn.slice().await;
+    }
     let decoded = decode(memory, body, body_format(call), &mut note.kludges)
         .map_err(|error| admission.undecodable(call, error))?;
+    if let Some(turn) = decoding {
+        turn.end().await;
+    }
     let cookieless_id;
     let mut request = decoded.request();
     identify(note, &request, call.query);
@@ -148,6 +174,9 @@ pub(super) async fn answer_later(
         let agent = UserAgent::of(call.headers);
         let location = location(state, call, &request, &snapshot);
         let scope = scope(&agent, call, now, location.as_ref());
+        if !admitted && is_dear(&snapshot.project, &request, &scope, &state.evaluation, evaluation) {
+            return Ok(None);
+        }
         let evaluated = evaluate(
             &snapshot.project,
             snapshot.team.id,
@@ -174,9 +203,15 @@ pub(super) async fn answer_later(
     let waited = [note.gathering.facts, note.gathering.continuity];
     let waited = waited.into_iter().flatten().sum();
     note.stages.shift(Stage::Evaluate, Stage::Gather, waited);
-    let answer = write(state, &snapshot, call, outcome, evaluation, answer_bytes, note);
+    let answer = match evaluation.take_turn() {
+        Some(turn) => {
+            let results = evaluation.results();
+            write_in_slices(state, &snapshot, call, outcome, results, note, turn).await
+        }
+        None => write(state, &snapshot, call, outcome, evaluation, answer_bytes, note),
+    };
     note.stages.end(Stage::Encode);
-    Ok(answer)
+    Ok(Some(answer))
 }
 
 fn body_format<'h>(call: &FlagsCall<'h>) -> BodyFormat<'h> {
@@ -265,14 +300,7 @@ fn write(
 ) -> Bytes {
     let request_id = RequestId::of(call.headers);
     note.request_id = Some(request_id.bytes());
-    let envelope = Envelope {
-        request_id: request_id.as_str(),
-        evaluated_at: milliseconds(outcome.now),
-        errors: outcome.errors,
-        quota_limited: outcome.quota_limited,
-        minimal_flag_called_events: snapshot.team.minimal_flag_called_events,
-        config: config_part(state, call, snapshot),
-    };
+    let envelope = envelope(state, snapshot, call, outcome, &request_id);
     let answer = Answer {
         fragments: &snapshot.fragments,
         results: evaluation.results(),
@@ -284,6 +312,55 @@ fn write(
     encode(shape, Some(answer), &envelope, &mut out);
     *answer_bytes = out.len().min(ANSWER_BYTES_EXPECTED_MAX);
     Bytes::from(out)
+}
+
+/// The same for a dear request, in its turn.
+async fn write_in_slices(
+    state: &AppState,
+    snapshot: &ProjectSnapshot,
+    call: &FlagsCall<'_>,
+    outcome: Outcome,
+    results: &[FlagResult],
+    note: &mut RequestNote,
+    mut turn: Turn,
+) -> Bytes {
+    let request_id = RequestId::of(call.headers);
+    note.request_id = Some(request_id.bytes());
+    let envelope = envelope(state, snapshot, call, outcome, &request_id);
+    let answer = Answer {
+        fragments: &snapshot.fragments,
+        results,
+    };
+    let expected = results.len().saturating_mul(RECORD_BYTES_EXPECTED);
+    let mut out = Vec::with_capacity(expected.min(ANSWER_BYTES_EXPECTED_MAX));
+    let shape = Shape::choose(call.is_decide, call.query.version);
+    let mut encoding = SlicedEncoding::new(shape, answer, &envelope);
+    loop {
+        turn.slice().await;
+        if encoding.step(&mut out) {
+            break;
+        }
+    }
+    turn.end().await;
+    Bytes::from(out)
+}
+
+#[inline]
+fn envelope<'e>(
+    state: &'e AppState,
+    snapshot: &'e ProjectSnapshot,
+    call: &FlagsCall<'_>,
+    outcome: Outcome,
+    request_id: &'e RequestId,
+) -> Envelope<'e> {
+    Envelope {
+        request_id: request_id.as_str(),
+        evaluated_at: milliseconds(outcome.now),
+        errors: outcome.errors,
+        quota_limited: outcome.quota_limited,
+        minimal_flag_called_events: snapshot.team.minimal_flag_called_events,
+        config: config_part(state, call, snapshot),
+    }
 }
 
 fn text<'h>(headers: &'h HeaderMap, name: &hyper::header::HeaderName) -> Option<&'h str> {

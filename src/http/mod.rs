@@ -42,8 +42,9 @@ use crate::context::PersonSource;
 use crate::context::cookieless::{Cookieless, CookielessStore};
 use crate::context::geo::{GeoLookup, GeoSource};
 use crate::engine::ContinuityLookups;
-use crate::evaluation::{EvaluationPool, EvaluationSettings};
+use crate::evaluation::{EvaluationPool, EvaluationSettings, Fairness};
 use crate::limit::{ConcurrencyLimit, Limits};
+use crate::processors::Threads;
 use crate::quota::Quota;
 use crate::recorder::Recorder;
 use crate::resilience::RetryBudget;
@@ -211,6 +212,13 @@ fn persons_deadline(config: &Config) -> Duration {
 
 fn evaluation_settings(config: &Config, retry_budget: Arc<RetryBudget>) -> EvaluationSettings {
     let settings = &config.evaluation;
+    let limits = &config.concurrency;
+    let threads = Threads::of(config);
+    // The others always find places, unless there is only one.
+    let dear_requests_max = match limits.dear_requests_max {
+        0 => limits.max_concurrency / 4,
+        chosen => chosen,
+    };
     EvaluationSettings {
         continuity_lookups: if config.continuity.optimize_lookups {
             ContinuityLookups::WhenItMatters
@@ -220,11 +228,21 @@ fn evaluation_settings(config: &Config, retry_budget: Arc<RetryBudget>) -> Evalu
         skip_writes: config.continuity.skip_writes,
         persons_deadline: persons_deadline(config),
         retry_budget,
-        pool: EvaluationPool::new(
-            settings.parallel_threshold,
-            settings.parallel_requests_max,
-            settings.parallel_wait,
-        )
-        .map(Arc::new),
+        pool: (threads.pool > 0)
+            .then(|| {
+                EvaluationPool::with_threads(
+                    threads.pool,
+                    settings.parallel_threshold,
+                    settings.parallel_requests_max,
+                    settings.parallel_wait,
+                )
+            })
+            .flatten()
+            .map(Arc::new),
+        fairness: Arc::new(Fairness::new(
+            limits.dear_cost,
+            dear_requests_max,
+            threads.runtime,
+        )),
     }
 }

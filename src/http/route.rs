@@ -24,6 +24,7 @@ use crate::span;
 use crate::telemetry::trace::RequestTrace;
 use crate::telemetry::{Ending, PathLabel, RequestNote};
 use crate::wire::query::FlagsQuery;
+use flags::Now;
 
 const FLAGS_ALLOW: &str = "GET, POST, OPTIONS, HEAD";
 
@@ -247,18 +248,33 @@ where
     }
     admission.peek(&body)?;
     // The place is taken once the body is here, so that slow clients do not hold places.
-    if let Some(_place) = state.concurrency.try_acquire()
-        && let Some(answer) = flags::answer_now(state, &call, &body, &mut admission, note)?
-    {
-        note.admission = admission.times();
-        return Ok(Reply::json(answer));
+    let mut is_dear = state.evaluation.fairness.is_large(body.len());
+    if !is_dear && let Some(_place) = state.concurrency.try_acquire() {
+        match flags::answer_now(state, &call, &body, &mut admission, note)? {
+            Now::Answer(answer) => {
+                note.admission = admission.times();
+                return Ok(Reply::json(answer));
+            }
+            Now::Later => {}
+            Now::Dear => is_dear = true,
+        }
     }
     // Rare, and large: boxed, so that the future of every other request stays small.
     let later = Box::pin(async {
         let waiting = Instant::now();
-        let _place = state.concurrency.acquire().await;
-        note.place_wait = waiting.elapsed();
-        flags::answer_later(state, &call, &body, &mut admission, note).await
+        loop {
+            // Dear requests wait outside, so that they do not take the places of all others.
+            let _admitted = match is_dear {
+                true => Some(state.evaluation.fairness.admit().await),
+                false => None,
+            };
+            let _place = state.concurrency.acquire().await;
+            note.place_wait = waiting.elapsed();
+            match flags::answer_later(state, &call, &body, &mut admission, note, is_dear).await? {
+                Some(answer) => return Ok(answer),
+                None => is_dear = true,
+            }
+        }
     });
     let later = span::within(trace.map(RequestTrace::scope), later);
     let answered = timeout_at(deadline, later).await;

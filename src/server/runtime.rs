@@ -1,9 +1,6 @@
 //! The runtime that serves requests.
 
 use std::io;
-use std::num::NonZero;
-use std::thread::available_parallelism;
-
 use tokio::runtime::{Builder, Runtime};
 
 /// A multi-thread runtime. `threads` 0: as many as the processor quota of the process allows.
@@ -12,7 +9,7 @@ use tokio::runtime::{Builder, Runtime};
 /// When the system refuses threads or the event queue.
 pub fn build(threads: usize) -> io::Result<Runtime> {
     let threads = match threads {
-        0 => available_parallelism().map_or(1, NonZero::get),
+        0 => crate::processors::allowed(),
         chosen => chosen,
     };
     Builder::new_multi_thread()

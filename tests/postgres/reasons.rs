@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use feature_flags::definition::{RawFlag, RawProject, RawTeam};
 use feature_flags::engine::{CompiledProject, ContinuityLookups, Instant, compile};
-use feature_flags::evaluation::{EvaluationSettings, RequestScope, Scratch, evaluate};
+use feature_flags::evaluation::{EvaluationSettings, Fairness, RequestScope, Scratch, evaluate};
 use feature_flags::store::postgres::{PoolSettings, PostgresPersons};
 use feature_flags::wire::request::FlagRequest;
 use serde_json::json;
@@ -62,6 +62,7 @@ async fn reasons(
         persons_deadline,
         retry_budget: Arc::default(),
         pool: None,
+        fairness: Arc::new(Fairness::off()),
     };
     let mut scratch = Scratch::default();
     evaluate(&project, 7, &request, &scope, persons, &settings, &mut scratch)

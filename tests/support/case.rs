@@ -15,7 +15,7 @@ use feature_flags::engine::{
     CompiledProject, ContinuityLookups, FlagResult, FlagValue, Instant, Reason, RequestRuntime, compile,
 };
 use feature_flags::evaluation::{
-    EvaluationPool, EvaluationReport, EvaluationSettings, RequestScope, Scratch, evaluate,
+    EvaluationPool, EvaluationReport, EvaluationSettings, Fairness, RequestScope, Scratch, evaluate,
 };
 use feature_flags::snapshot::BoxFuture;
 use feature_flags::wire::request::FlagRequest;
@@ -226,6 +226,20 @@ pub fn run_with_results(
     compiled: &CompiledProject,
     threshold: usize,
 ) -> (Answers, Vec<FlagResult>) {
+    let whole = run_fairly(case, compiled, threshold, Fairness::off());
+    // Each flag is a slice of its own, unless the pool is used.
+    let sliced = run_fairly(case, compiled, threshold, Fairness::new(1, 1, 1));
+    assert_eq!(whole, sliced, "in slices: {case}");
+    whole
+}
+
+/// As [`run_with_results`], in the slices that are asked for.
+pub fn run_fairly(
+    case: &Value,
+    compiled: &CompiledProject,
+    threshold: usize,
+    fairness: Fairness,
+) -> (Answers, Vec<FlagResult>) {
     let tape = |key: &str| OwnedTape::from_json(case.get(key).unwrap_or(&Value::Null));
     let text = |key: &str| case.get(key).and_then(Value::as_str);
     let (person, groups, group_properties) = (
@@ -267,6 +281,7 @@ pub fn run_with_results(
             .then(|| EvaluationPool::new(threshold, 0, Duration::ZERO))
             .flatten()
             .map(Arc::new),
+        fairness: Arc::new(fairness),
     };
     let store = store(case);
     let mut scratch = Scratch::default();

@@ -2,12 +2,11 @@
 
 use std::io;
 use std::net::TcpListener;
-use std::num::NonZero;
 use std::path::Path;
-use std::thread::available_parallelism;
 use std::time::Duration;
 
 use feature_flags::config::{Config, Origin, Setting};
+use feature_flags::processors;
 use feature_flags::store::geoip::{GeoDatabase, GeoOpenError};
 
 use super::finding::{Finding, Level, from};
@@ -120,7 +119,7 @@ fn open_files_limit(text: &str) -> Option<u64> {
 fn threads(config: &Config, settings: &[Setting]) -> Finding {
     let from = from(settings, "THREAD_POOL_CORES");
     // Honours the quota of the control group and the processors that the process may run on.
-    let allowed = available_parallelism().map_or(1, NonZero::get);
+    let allowed = processors::allowed();
     match config.server.worker_threads {
         0 => Finding::good(
             "threads",

@@ -149,6 +149,9 @@ catalog! {
     // Ours
     Histogram "feature_flags_request_duration_seconds" [] "Seconds an evaluation request that was answered with 200, in about 200 buckets: for comparing versions";
     Histogram "feature_flags_stage_duration_seconds" ["stage"] "Seconds a stage of an evaluation: decode, snapshot, gather, evaluate, encode; one request in 16";
+    Counter "feature_flags_dear_requests_total" [] "Requests that were evaluated in slices, or whose body is large";
+    Counter "feature_flags_dear_slices_total" [] "Slices of such requests: decoding, evaluation and encoding";
+    Histogram "feature_flags_dear_wait_seconds" ["for"] "Seconds that such requests waited: for a place in the handlers, for a turn to evaluate";
     Gauge "feature_flags_snapshots" [] "Teams held in memory";
     Gauge "feature_flags_snapshot_bytes" [] "Estimated bytes of the teams held in memory";
     Gauge "feature_flags_snapshot_age_seconds" ["tier"] "Seconds since the oldest team that was used within a minute was known to be current, by the tier that it came from";

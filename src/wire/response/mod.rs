@@ -7,8 +7,10 @@ mod config;
 mod fragment;
 mod reason;
 mod shape;
+mod sliced;
 
 pub use append::OVERHANG_BYTES;
 pub use config::{CONFIG_BYTES_MAX, Caller, ConfigFragments, ConfigPart, Recording, RecordingDomains};
 pub use fragment::{FlagFragments, Fragments};
 pub use shape::{Answer, Envelope, Shape, encode, write_minimal};
+pub use sliced::SlicedEncoding;

@@ -65,45 +65,74 @@ pub struct Answer<'a> {
 
 /// Appends one answer.
 pub fn encode(shape: Shape, answer: Option<Answer<'_>>, envelope: &Envelope<'_>, out: &mut Vec<u8>) {
-    let results = answer.map_or(&[][..], |answer| answer.results);
-    match shape {
-        Shape::V2 => {
+    for pass in shape.passes() {
+        open(*pass, envelope, out);
+        if let Some(answer) = answer {
+            write_pass(*pass, answer, out);
+        }
+    }
+    close(
+        shape,
+        answer.map_or(&[][..], |answer| answer.results),
+        envelope,
+        out,
+    );
+}
+
+/// One walk over the records of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pass {
+    Records,
+    Values,
+    Payloads,
+    EnabledValues,
+    EnabledKeys,
+}
+
+impl Shape {
+    pub(super) fn passes(self) -> &'static [Pass] {
+        match self {
+            Self::V2 => &[Pass::Records],
+            Self::Legacy => &[Pass::Values, Pass::Payloads],
+            Self::Decide2 => &[Pass::EnabledValues],
+            Self::Decide1 => &[Pass::EnabledKeys],
+        }
+    }
+}
+
+/// What stands before the records of a pass.
+pub(super) fn open(pass: Pass, envelope: &Envelope<'_>, out: &mut Vec<u8>) {
+    match pass {
+        Pass::Records => {
             write_errors(envelope, out);
             out.extend_from_slice(b"\"flags\":{");
-            if let Some(answer) = answer {
-                write_records(answer, out);
-            }
-            out.push(b'}');
-            if envelope.minimal_flag_called_events {
-                out.extend_from_slice(b",\"minimalFlagCalledEvents\":true");
-            }
         }
-        Shape::Legacy => {
+        Pass::Values => {
             write_errors(envelope, out);
             out.extend_from_slice(b"\"featureFlags\":{");
-            if let Some(answer) = answer {
-                write_values(answer, false, out);
-            }
-            out.extend_from_slice(b"},\"featureFlagPayloads\":{");
-            if let Some(answer) = answer {
-                write_payloads(answer, out);
-            }
-            out.push(b'}');
         }
-        Shape::Decide2 => {
-            out.extend_from_slice(b"{\"featureFlags\":{");
-            if let Some(answer) = answer {
-                write_values(answer, true, out);
-            }
-            out.push(b'}');
-        }
-        Shape::Decide1 => {
-            out.extend_from_slice(b"{\"featureFlags\":[");
-            if let Some(answer) = answer {
-                write_keys(answer, out);
-            }
-            out.push(b']');
-        }
+        Pass::Payloads => out.extend_from_slice(b"},\"featureFlagPayloads\":{"),
+        Pass::EnabledValues => out.extend_from_slice(b"{\"featureFlags\":{"),
+        Pass::EnabledKeys => out.extend_from_slice(b"{\"featureFlags\":["),
+    }
+}
+
+/// Records, with commas between them and none around.
+pub(super) fn write_pass(pass: Pass, answer: Answer<'_>, out: &mut Vec<u8>) {
+    match pass {
+        Pass::Records => write_records(answer, out),
+        Pass::Values => write_values(answer, false, out),
+        Pass::Payloads => write_payloads(answer, out),
+        Pass::EnabledValues => write_values(answer, true, out),
+        Pass::EnabledKeys => write_keys(answer, out),
+    }
+}
+
+/// What stands behind the last pass.
+pub(super) fn close(shape: Shape, results: &[FlagResult], envelope: &Envelope<'_>, out: &mut Vec<u8>) {
+    out.push(if shape == Shape::Decide1 { b']' } else { b'}' });
+    if shape == Shape::V2 && envelope.minimal_flag_called_events {
+        out.extend_from_slice(b",\"minimalFlagCalledEvents\":true");
     }
     write_quota_limited(envelope.quota_limited, &envelope.config, out);
     write_identity(envelope, out);
