@@ -6,7 +6,8 @@ mod case;
 mod reference;
 
 use feature_flags::engine::compile;
-use feature_flags::wire::response::{Answer, ConfigPart, Envelope, Fragments, Shape, encode};
+use feature_flags::evaluation::Fairness;
+use feature_flags::wire::response::{Answer, ConfigPart, Envelope, Fragments, Shape, SlicedEncoding, encode};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use serde_json::{Map, Value, json};
@@ -55,6 +56,33 @@ proptest! {
         let turned = case::run(&case, usize::MAX);
         prop_assert_eq!(answers.flags, turned.flags);
         prop_assert_eq!(answers.errors, turned.errors);
+    }
+
+    /// Slices of any size change neither records nor bytes.
+    #[test]
+    fn slices_change_nothing(seed in 0..u64::MAX / 2, cost in 1..20_000_u64, bytes in 1..3_000_usize, records in 1..7_usize) {
+        let case = generated(seed);
+        let compiled = compile(&case::project(&case));
+        let fragments = Fragments::build(&compiled);
+        let whole = case::run_fairly(&case, &compiled, usize::MAX, Fairness::off());
+        let sliced = case::run_fairly(&case, &compiled, usize::MAX, Fairness::new(cost, 1, 1));
+        prop_assert_eq!(&whole, &sliced);
+        let envelope = Envelope {
+            request_id: "0191f7a2-3c4d-7e5f-8a6b-7c8d9e0f1a2b",
+            evaluated_at: 17,
+            errors: whole.0.errors,
+            quota_limited: false,
+            minimal_flag_called_events: true,
+            config: ConfigPart::Off,
+        };
+        let answer = Answer { fragments: &fragments, results: &whole.1 };
+        for shape in [Shape::V2, Shape::Legacy, Shape::Decide2, Shape::Decide1] {
+            let (mut at_once, mut in_slices) = (Vec::new(), Vec::new());
+            encode(shape, Some(answer), &envelope, &mut at_once);
+            let mut encoding = SlicedEncoding::new(shape, answer, &envelope);
+            while !encoding.step_of(bytes, records, &mut in_slices) {}
+            prop_assert_eq!(String::from_utf8(at_once), String::from_utf8(in_slices));
+        }
     }
 
     /// What is encoded parses back to what was evaluated, in every shape.

@@ -12,6 +12,7 @@ mod continuity;
 mod cookieless;
 mod cors;
 mod definitions;
+mod fairness;
 mod flags;
 mod geoip;
 mod golden;
