@@ -179,7 +179,8 @@ struct Lane(Arc<AtomicBool>);
 impl Lane {
     fn take() -> Option<Self> {
         let lane = LANE.with(Arc::clone);
-        (!lane.swap(true, Ordering::Acquire)).then_some(Self(lane))
+        // Not `then_some`: a lane that is made gives itself back when it is dropped, and this one may be another's.
+        (!lane.swap(true, Ordering::Acquire)).then(|| Self(lane))
     }
 }
 
