@@ -1,7 +1,6 @@
 //! Accept loop, connection settings, drain.
 //!
-//! One multi-thread runtime for now (`runtime.rs`). Accepting and serving meet in [`Server::run`] only, so
-//! that one current-thread runtime a core can take its place. Connections are watched from outside
+//! One multi-thread runtime (`runtime.rs`); `ARCHITECTURE.md` says what else was measured. Connections are watched from outside
 //! (`watch.rs`): no timer is armed and no lock is taken for a request.
 
 mod connection;

@@ -69,6 +69,20 @@ impl Connection {
         self.multiplexed.store(1, Ordering::Relaxed);
     }
 
+    pub(super) fn is_multiplexed(&self) -> bool {
+        self.multiplexed.load(Ordering::Relaxed) != 0
+    }
+
+    /// Requests begun up to now; wraps.
+    pub(super) fn begun(&self) -> u32 {
+        self.started.load(Ordering::Relaxed)
+    }
+
+    /// Whether a request is being answered.
+    pub(super) fn is_answering(&self) -> bool {
+        self.begun() != self.ended.load(Ordering::Relaxed)
+    }
+
     pub(super) fn note_read(&self, bytes: usize) {
         self.bytes_read.fetch_add(bytes as u64, Ordering::Relaxed);
     }
@@ -87,7 +101,7 @@ impl Connection {
             requests: started,
             in_flight: started != ended,
             unfinished_bytes: self.bytes_read.load(Ordering::Relaxed) != at_rest,
-            multiplexed: self.multiplexed.load(Ordering::Relaxed) != 0,
+            multiplexed: self.is_multiplexed(),
         }
     }
 }

@@ -33,10 +33,34 @@ impl Client {
         }
     }
 
+    /// The same connection twice, to send in one thread and read in another.
+    pub fn halves(self) -> (Self, Self) {
+        let other = Self {
+            stream: self.stream.try_clone().unwrap(),
+            unread: Vec::new(),
+        };
+        (other, self)
+    }
+
     /// Writes raw bytes.
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) -> &mut Self {
         self.stream.write_all(bytes.as_ref()).unwrap();
         self
+    }
+
+    /// Writes until nothing more is taken for a moment; how many bytes were.
+    pub fn send_until_stuck(&mut self, bytes: &[u8], moment: Duration) -> usize {
+        self.stream.set_write_timeout(Some(moment)).unwrap();
+        let mut sent = 0;
+        while sent < bytes.len() {
+            match self.stream.write(&bytes[sent..]) {
+                Ok(more) => sent += more,
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => break,
+                Err(error) => panic!("sending: {error}"),
+            }
+        }
+        self.stream.set_write_timeout(Some(HANG)).unwrap();
+        sent
     }
 
     /// Writes a request: first line without the version, header lines, body with its length.

@@ -22,6 +22,7 @@ mod http2;
 mod limits;
 #[path = "../support/geoip.rs"]
 mod mmdb;
+mod pipelining;
 mod query;
 mod quota;
 mod rate_limits;
