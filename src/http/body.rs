@@ -1,5 +1,8 @@
 //! Reads a request body: at most 2 MiB of transferred bytes, within a time limit (`http.md` 2.4).
 
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -47,7 +50,12 @@ where
     if announced > BODY_BYTES_MAX as u64 && (expects_continue || announced > DISCARD_BYTES_MAX) {
         return Err(HttpError::BodyTooLarge);
     }
-    timeout(time_limit, collect(&mut body, announced))
+    let mut collecting = pin!(collect(&mut body, announced));
+    // Nearly every body came with its headers: no timer is made for it.
+    if let Poll::Ready(collected) = poll_fn(|context| Poll::Ready(collecting.as_mut().poll(context))).await {
+        return collected;
+    }
+    timeout(time_limit, collecting)
         .await
         .unwrap_or(Err(HttpError::BodyBroken))
 }

@@ -6,9 +6,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Body;
-use hyper::header::{ACCESS_CONTROL_REQUEST_HEADERS, EXPECT, HeaderName, ORIGIN};
+use hyper::header::{EXPECT, HeaderName};
 use hyper::http::request::Parts;
-use hyper::{Method, Request, Response};
+use hyper::{Method, Request, Response, StatusCode};
 use tokio::time::{Instant, timeout_at};
 
 use super::admission::Admission;
@@ -83,7 +83,6 @@ where
 {
     let started = Instant::now();
     let (parts, body) = request.into_parts();
-    let origin = parts.headers.get(ORIGIN).cloned();
     let route = Route::of(parts.uri.path(), state.service_mode);
     let arrival = Arrival {
         path: PathLabel::of(parts.uri.path(), route.exists(state)),
@@ -94,18 +93,16 @@ where
         started: started.into_std(),
     };
     if parts.method == Method::OPTIONS {
-        let requested = parts.headers.get(ACCESS_CONTROL_REQUEST_HEADERS).cloned();
         let is_read_only = match route {
             Route::Probe(_) => true,
             Route::Metrics => state.metrics.is_some(),
             _ => false,
         };
         let allow = is_read_only.then_some(probes::ALLOW);
-        let response = cors::preflight(origin, requested, allow);
         state
             .observers
-            .end(&arrival, &ending(state, &response, None, started));
-        return response;
+            .end(&arrival, &ending(state, StatusCode::OK, None, started));
+        return cors::preflight(parts.headers, allow);
     }
     let is_evaluation = matches!(route, Route::Flags { .. });
     let mut note = is_evaluation.then(|| state.observers.note());
@@ -143,14 +140,8 @@ where
     .await;
     let answered = answered.unwrap_or(Err(HttpError::Internal));
     let error_code = answered.as_ref().err().map(HttpError::code);
-    let mut response = cors::respond(answered.unwrap_or_else(HttpError::reply), origin);
-    if warned {
-        admission::warn(&mut response);
-    }
-    if let Some(etag) = etag {
-        definitions::validate(&mut response, etag);
-    }
-    let ending = ending(state, &response, error_code, started);
+    let reply = answered.unwrap_or_else(HttpError::reply);
+    let ending = ending(state, reply.status, error_code, started);
     match &mut note {
         Some(note) if parts.method == Method::POST => state.observers.end_flags(&arrival, note, &ending),
         _ => state.observers.end(&arrival, &ending),
@@ -158,17 +149,24 @@ where
     if let Some(trace) = trace {
         trace::end(*trace, &arrival, note.as_deref_mut(), &ending);
     }
+    let mut response = cors::respond(reply, parts.headers);
+    if warned {
+        admission::warn(&mut response);
+    }
+    if let Some(etag) = etag {
+        definitions::validate(&mut response, etag);
+    }
     response
 }
 
-fn ending<B>(
+fn ending(
     state: &AppState,
-    response: &Response<B>,
+    status: StatusCode,
     error_code: Option<&'static str>,
     started: Instant,
 ) -> Ending {
     Ending {
-        status: response.status().as_u16(),
+        status: status.as_u16(),
         error_code,
         // A look at the clock that nobody asked for is left out.
         took: if state.observers.is_watching() {
