@@ -4,8 +4,11 @@
 //! environment, so the difference between the two is the cost of our own work.
 //!
 //! ```text
-//! floor --address 127.0.0.1:0 --body FILE [--header 'name: value']...
+//! floor --address 127.0.0.1:0 --body FILE [--header 'name: value']... [--listeners N]
 //! ```
+//!
+//! `--listeners`: instead of one multi-thread runtime, so many threads, each with a runtime and a listening socket of its own
+//! (`SO_REUSEPORT`). It shows what that would save the server; `ARCHITECTURE.md` has the answer.
 //!
 //! Prints `listening on http://ADDRESS` when it takes connections and runs until it is killed.
 
@@ -46,7 +49,7 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<(), Failure> {
-    let (address, answer) = parse_options()?;
+    let (address, answer, listeners) = parse_options()?;
     // Every connection borrows it for as long as the process lives.
     let answer: &'static Answer = Box::leak(Box::new(answer));
     let settings = Config::read(&Environment)?.server;
@@ -55,18 +58,48 @@ fn run() -> Result<(), Failure> {
     http1
         .header_read_timeout(None)
         .max_buf_size(settings.header_bytes_max);
-    runtime::build(settings.worker_threads)?.block_on(serve(address, http1, answer))
+    let Some(listeners) = listeners else {
+        let listen = async { TcpListener::bind(address).await };
+        return runtime::build(settings.worker_threads)?.block_on(serve(listen, http1, answer));
+    };
+    let threads: Vec<_> = (0..listeners)
+        .map(|_| {
+            let http1 = http1.clone();
+            std::thread::spawn(move || -> Result<(), String> {
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build()
+                    .map_err(|error| error.to_string())?;
+                runtime
+                    .block_on(serve(async { shared(address) }, http1, answer))
+                    .map_err(|error| error.to_string())
+            })
+        })
+        .collect();
+    for thread in threads {
+        thread.join().map_err(|_| "a thread panicked")??;
+    }
+    Ok(())
 }
 
-fn parse_options() -> Result<(SocketAddr, Answer), Failure> {
+/// One of several sockets that listen on the same address.
+fn shared(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = tokio::net::TcpSocket::new_v4()?;
+    socket.set_reuseport(true)?;
+    socket.bind(address)?;
+    socket.listen(1024)
+}
+
+fn parse_options() -> Result<(SocketAddr, Answer, Option<usize>), Failure> {
     use lexopt::prelude::*;
 
-    let (mut address, mut body, mut headers) = (None, None, HeaderMap::new());
+    let (mut address, mut body, mut headers, mut listeners) = (None, None, HeaderMap::new(), None);
     let mut parser = lexopt::Parser::from_env();
     while let Some(argument) = parser.next()? {
         match argument {
             Long("address") => address = Some(parser.value()?.parse()?),
             Long("body") => body = Some(std::fs::read(parser.value()?)?),
+            Long("listeners") => listeners = Some(parser.value()?.parse()?),
             Long("header") => {
                 let line = parser.value()?.string()?;
                 let (name, value) = line.split_once(": ").ok_or("--header takes 'name: value'")?;
@@ -76,11 +109,16 @@ fn parse_options() -> Result<(SocketAddr, Answer), Failure> {
         }
     }
     let body = Bytes::from(body.ok_or("--body is missing")?);
-    Ok((address.ok_or("--address is missing")?, Answer { headers, body }))
+    let answer = Answer { headers, body };
+    Ok((address.ok_or("--address is missing")?, answer, listeners))
 }
 
-async fn serve(address: SocketAddr, http1: http1::Builder, answer: &'static Answer) -> Result<(), Failure> {
-    let listener = TcpListener::bind(address).await?;
+async fn serve(
+    listen: impl Future<Output = std::io::Result<TcpListener>>,
+    http1: http1::Builder,
+    answer: &'static Answer,
+) -> Result<(), Failure> {
+    let listener = listen.await?;
     println!("listening on http://{}", listener.local_addr()?);
     loop {
         let (stream, _) = listener.accept().await?;
