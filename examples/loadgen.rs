@@ -103,7 +103,7 @@ fn parse_options() -> Result<Options, Failure> {
     })
 }
 
-/// The headers that posthog-python sends.
+/// The headers that posthog-python sends, and the origin of a page, so that the answer has CORS headers.
 fn build_requests(options: &Options) -> Result<Vec<Vec<u8>>, Failure> {
     let mut requests = Vec::new();
     for body in std::fs::read_to_string(&options.bodies)?.lines() {
@@ -111,7 +111,7 @@ fn build_requests(options: &Options) -> Result<Vec<Vec<u8>>, Failure> {
         write!(
             request,
             "POST {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: posthog-python/7.91.1\r\nAccept-Encoding: gzip, deflate\r\n\
-             Accept: */*\r\nConnection: keep-alive\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+             Accept: */*\r\nConnection: keep-alive\r\nOrigin: https://shop.example\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
             options.path,
             options.address,
             body.len(),

@@ -16,6 +16,7 @@ mod fairness;
 mod flags;
 mod geoip;
 mod golden;
+mod golden_bytes;
 mod harness;
 mod hostile;
 mod http2;
