@@ -9,6 +9,7 @@ import { check } from 'k6'
 import encoding from 'k6/encoding'
 import exec from 'k6/execution'
 import http from 'k6/http'
+import { Counter } from 'k6/metrics'
 
 const plan = JSON.parse(open(__ENV.PLAN))
 const teams = plan.teams
@@ -60,6 +61,9 @@ const send = {
     }),
 }[plan.encoding]
 
+// What went wrong, for the report; 0 is a connection that failed.
+const statuses = Object.fromEntries([0, 400, 429, 500, 502, 503, 504].map((code) => [code, new Counter(`status_${code}`)]))
+
 const complete = {
   'status is 200': ({ status }) => status === 200,
   'nothing failed': ({ body }) => !!body && body.includes('"errorsWhileComputingFlags":false'),
@@ -70,6 +74,7 @@ export default function () {
   // 37 is coprime to the hundred slots.
   const team = plan.once ? teams[number % teams.length] : teams[slots[(number * 37) % slots.length]]
   const response = send(body(team.token, number))
+  statuses[response.status]?.add(1)
   if (!plan.judged) {
     check(response, { 'status is 200': ({ status }) => status === 200 })
     return

@@ -55,6 +55,7 @@ class Run:
             "failed_checks": metrics["checks"]["fails"] if "checks" in metrics else 0,
             "checks": metrics["checks"]["passes"] if "checks" in metrics else 0,
             "failed": metrics["http_req_failed"]["passes"] if requests else 0,
+            "statuses": {name[7:]: metric["count"] for name, metric in metrics.items() if name.startswith("status_") and metric["count"]},
             "dropped": metrics.get("dropped_iterations", {}).get("count", 0),
             **{name: metrics["http_req_duration"][name] if requests else 0 for name in ("med", "p(95)", "max")},
         }

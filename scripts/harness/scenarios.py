@@ -112,6 +112,7 @@ defaults
   timeout server 30s
   timeout check 2s
   retries 0
+  option http-server-close
   option httpchk GET /_readiness
 frontend front
   bind {address}
@@ -188,7 +189,7 @@ def answers(url):
 def failures(what, result):
     found = [f"{what}: no request was sent"] if not result["requests"] else []
     found += [f"{what}: {result['failed_checks']} failed checks"] if result["failed_checks"] else []
-    found += [f"{what}: {result['failed']} failed requests"] if result["failed"] else []
+    found += [f"{what}: {result['failed']} failed requests, statuses {result['statuses']}"] if result["failed"] else []
     return found
 
 
