@@ -19,11 +19,12 @@ pub struct Connection {
     filled: usize,
     /// Bytes of the whole answer, once its headers are read.
     expected: Option<usize>,
+    status: u16,
 }
 
 impl Connection {
-    /// Connects, without delay of small segments and without blocking.
-    pub fn open(address: SocketAddr) -> io::Result<Self> {
+    /// Connects, without delay of small segments and without blocking. Answers must have that status.
+    pub fn open(address: SocketAddr, status: u16) -> io::Result<Self> {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
         stream.set_nonblocking(true)?;
@@ -32,6 +33,7 @@ impl Connection {
             buffer: vec![0; 1 << 20],
             filled: 0,
             expected: None,
+            status,
         })
     }
 
@@ -68,7 +70,7 @@ impl Connection {
         }
         self.filled += read;
         if self.expected.is_none() {
-            self.expected = answer_length(&self.buffer[..self.filled])?;
+            self.expected = answer_length(&self.buffer[..self.filled], self.status)?;
         }
         let complete = self.expected.filter(|length| self.filled >= *length);
         if complete.is_some() {
@@ -100,13 +102,17 @@ fn spin(mut attempt: impl FnMut() -> io::Result<usize>) -> Result<usize, Failure
 }
 
 /// Length of headers and body, or `None` while the headers are incomplete.
-fn answer_length(received: &[u8]) -> Result<Option<usize>, Failure> {
+fn answer_length(received: &[u8], status: u16) -> Result<Option<usize>, Failure> {
     let Some(end) = memchr::memmem::find(received, b"\r\n\r\n") else {
         return Ok(None);
     };
     let headers = std::str::from_utf8(&received[..end])?;
-    if !headers.starts_with("HTTP/1.1 200 ") {
-        return Err(format!("answer {:?}", headers.lines().next().unwrap_or_default()).into());
+    let line = headers.lines().next().unwrap_or_default();
+    if line.split(' ').nth(1).and_then(|code| code.parse().ok()) != Some(status) {
+        return Err(format!("answer {line:?}").into());
+    }
+    if status == 304 {
+        return Ok(Some(end + 4));
     }
     let length = headers
         .lines()
