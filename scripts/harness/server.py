@@ -15,6 +15,8 @@ from . import build
 
 LISTENING = re.compile(r"listening on (http://\S+)")
 START_LIMIT_SECONDS = 30
+# Below a tool such as valgrind.
+WRAPPED_START_LIMIT_SECONDS = 180
 
 
 class ServerError(Exception):
@@ -35,9 +37,11 @@ def import_documents(documents, store, binary=None):
 class Server:
     """A running server. Use it as a context manager; the process ends with the block."""
 
-    def __init__(self, documents=(), cpu=None, env=None, binary=None):
+    def __init__(self, documents=(), cpu=None, env=None, binary=None, wrapper=()):
         self.binary = binary or build.server_binary()
         self.documents = documents
+        self.wrapper = wrapper
+        self.start_limit_seconds = WRAPPED_START_LIMIT_SECONDS if wrapper else START_LIMIT_SECONDS
         self.cpu = cpu
         self.env = env or {}
 
@@ -46,7 +50,7 @@ class Server:
         store = Path(self.folder.name) / "store.sqlite"
         if self.documents:
             import_documents(self.documents, store, self.binary)
-        command = [str(self.binary), "dev", "--address", "127.0.0.1:0", "--store", str(store)]
+        command = [*self.wrapper, str(self.binary), "dev", "--address", "127.0.0.1:0", "--store", str(store)]
         if self.cpu is not None:
             command = ["taskset", "-c", str(self.cpu)] + command
         self.log = Path(self.folder.name) / "stderr"
@@ -87,14 +91,14 @@ class Server:
             ready.set()
 
         threading.Thread(target=read, daemon=True).start()
-        ready.wait(START_LIMIT_SECONDS)
+        ready.wait(self.start_limit_seconds)
         if not found:
-            raise ServerError(f"no 'listening on URL' line within {START_LIMIT_SECONDS} s{self._last_words()}")
+            raise ServerError(f"no 'listening on URL' line within {self.start_limit_seconds} s{self._last_words()}")
         return found[0].rstrip("/")
 
     def _wait_until_ready(self):
         client = self.client()
-        limit = time.monotonic() + START_LIMIT_SECONDS
+        limit = time.monotonic() + self.start_limit_seconds
         while True:
             try:
                 if client.request("GET", "/_readiness")[0] == 200:
