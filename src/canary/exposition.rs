@@ -145,7 +145,7 @@ pub fn number_of(text: &str) -> Option<f64> {
 
 /// A whole number up to 2^53.
 fn count(value: f64) -> Option<u64> {
-    (value >= 0.0 && value <= 9_007_199_254_740_992.0 && value.fract() == 0.0).then_some(value as u64)
+    ((0.0..=9_007_199_254_740_992.0).contains(&value) && value.fract() == 0.0).then_some(value as u64)
 }
 
 fn line(text: &str) -> Option<Line<'_>> {

@@ -17,14 +17,13 @@ pub fn render(judgement: &Judgement, rule: &Rule) -> String {
     );
     let _ = writeln!(
         out,
-        "{:<7}{:>12}{:>12}{:>8}   {:<18}{:>7}  {}",
+        "{:<7}{:>12}{:>12}{:>8}   {:<18}{:>7}  VERDICT",
         "",
         "STABLE",
         "CANARY",
         "RATIO",
         format!("{}% INTERVAL", rule.confidence * 100.0),
-        "LIMIT",
-        "VERDICT"
+        "LIMIT"
     );
     for row in &judgement.quantiles {
         let interval = row.interval.map_or("-".into(), |interval| {

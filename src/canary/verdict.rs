@@ -177,7 +177,9 @@ pub fn judge(stable: &Sample, canary: &Sample, rule: &Rule) -> Judgement {
             }
         })
         .collect();
-    let kinds: [(&'static str, fn(&Answers) -> u64); 2] = [
+    /// How many of the answers count.
+    type Errors = fn(&Answers) -> u64;
+    let kinds: [(&'static str, Errors); 2] = [
         ("5xx", |answers| answers.server_errors),
         ("4xx", |answers| answers.client_errors),
     ];
