@@ -158,6 +158,11 @@ const RULES: &[Rule] = &[
         banned: NO_DATABASE,
     },
     Rule {
+        folder: "processors.rs",
+        own: &[],
+        banned: PURE,
+    },
+    Rule {
         folder: "canary",
         own: &[],
         banned: PURE,

@@ -107,18 +107,18 @@ def run_cold_start(seconds):
 HAPROXY = """
 defaults
   mode http
-  timeout connect 2s
+  timeout connect 5s
   timeout client 30s
   timeout server 30s
-  timeout check 2s
+  timeout check 5s
   retries 0
-  option http-server-close
+  http-reuse always
   option httpchk GET /_readiness
 frontend front
   bind {address}
   default_backend servers
 backend servers
-  default-server check inter 100ms fall 2 rise 1
+  default-server check inter 100ms fall 1 rise 1
 """
 
 
@@ -131,9 +131,9 @@ def free_port():
 
 
 def run_drain(seconds):
-    """Two servers behind HAProxy, which never retries; each is told to stop and started anew under load."""
+    """Two servers behind HAProxy, which never retries; one is told to stop under load."""
     documents, teams = mix([(50, 20, 5)])
-    settings = {"SHUTDOWN_DELAY_MS": "2000"}
+    settings = {"SHUTDOWN_DELAY_MS": "3000"}
     address = f"127.0.0.1:{free_port()}"
     with Server(documents, env=settings) as one, Server(documents, env=settings) as other, tempfile.TemporaryDirectory() as folder:
         config = Path(folder) / "haproxy.cfg"
@@ -144,7 +144,7 @@ def run_drain(seconds):
             url = f"http://{address}"
             answers(url)
             plan = {"url": url, "judged": True, "encoding": "json", "teams": teams}
-            run = k6.Run({**plan, "rate": 300, "seconds": max(6, seconds)})
+            run = k6.Run({**plan, "rate": 300, "seconds": max(8, seconds)})
             before = load_seen(one, run)
             one.process.send_signal(signal.SIGTERM)
             code = one.process.wait(timeout=20)
