@@ -159,7 +159,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         folder: "processors.rs",
-        own: &[],
+        own: &["config"],
         banned: PURE,
     },
     Rule {
