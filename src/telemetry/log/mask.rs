@@ -11,7 +11,8 @@ const KIND_BYTES: usize = 4;
 /// The text with every secret in it hidden; the kind of a token stays.
 #[must_use]
 pub fn secrets(text: &str) -> Cow<'_, str> {
-    if !text.contains("ph") && !text.contains("://") {
+    // Both kinds of secrets have one of these; most texts have neither.
+    if !text.bytes().any(|byte| byte == b'_' || byte == b':') {
         return Cow::Borrowed(text);
     }
     passwords(tokens(Cow::Borrowed(text)))
