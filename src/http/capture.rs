@@ -10,9 +10,9 @@ use super::{AppState, FlagsCall};
 use crate::recorder::{Captured, Recorder, Teams};
 use crate::snapshot::{ProjectSnapshot, SnapshotMap};
 
-/// Headers that an answer can depend on (`http.md` 4.1), apart from those of PostHog's own prefix. Of `authorization` the recorder keeps the hash of a
+/// Headers that an answer can depend on (`http.md` 4.1), and no others of PostHog's own prefix: SDKs send ids of people and sessions there. Of `authorization` the recorder keeps the hash of a
 /// project token at most; cookies are not among them.
-const HEADERS: [&str; 9] = [
+const HEADERS: [&str; 10] = [
     "content-type",
     "content-encoding",
     "user-agent",
@@ -21,10 +21,9 @@ const HEADERS: [&str; 9] = [
     "sec-fetch-mode",
     "sec-fetch-site",
     "x-original-endpoint",
+    "x-posthog-project-api-key",
     "authorization",
 ];
-
-const PREFIX: &str = "x-posthog-";
 
 /// Bytes of a header's value that are kept; longer ones are left out.
 const VALUE_BYTES_MAX: usize = 4096;
@@ -76,7 +75,7 @@ fn copy<'s>(recorder: &'s Recorder, parts: &Parts, call: &FlagsCall<'_>, body: &
 
 fn headers(all: &HeaderMap) -> Vec<(Box<str>, Box<str>)> {
     all.iter()
-        .filter(|(name, _)| HEADERS.contains(&name.as_str()) || name.as_str().starts_with(PREFIX))
+        .filter(|(name, _)| HEADERS.contains(&name.as_str()))
         .filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)))
         .filter(|(_, value)| value.len() <= VALUE_BYTES_MAX)
         .take(HEADERS_MAX)

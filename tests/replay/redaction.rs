@@ -39,21 +39,25 @@ fn secretive(number: usize) -> Value {
     body["ip_address"] = json!(secret("ip"));
     body["properties"] = json!({ "event": secret("event") });
     body["$lib"] = json!(secret("lib"));
+    body["timezone"] = json!("Secret/Zone");
+    body["evaluation_contexts"] = json!(["secret-context"]);
     body
 }
 
-const HEADERS: [&str; 7] = [
+const HEADERS: [&str; 9] = [
     "cookie: session=secret-cookie",
     "authorization: Bearer phx_secret_personal_key",
     "x-forwarded-for: 203.0.113.77",
     "x-posthog-project-api-key: phc_secret_header_token",
     "referer: https://shop.test/cart?email=secret-referer",
     "x-api-key: secret-other-header",
+    "x-posthog-distinct-id: secret-person-header",
+    "x-posthog-session-id: secret-session-header",
     "user-agent: posthog-python/6.0.0 phc_secret_agent",
 ];
 
 /// What is searched for: nothing of it may be in the file as it was sent.
-const ALWAYS: [&str; 9] = [
+const ALWAYS: [&str; 11] = [
     "secret-cookie",
     "phx_secret_personal_key",
     "secret_personal_key",
@@ -61,6 +65,8 @@ const ALWAYS: [&str; 9] = [
     "phc_secret_header_token",
     "secret-referer",
     "secret-other-header",
+    "secret-person-header",
+    "secret-session-header",
     "phc_secret_agent",
     "phc_secret_query",
 ];
@@ -235,7 +241,15 @@ fn everything_is_hidden_where_that_is_asked_for() {
     for secret in ALWAYS.iter().map(|text| (*text).to_owned()).chain(hidden) {
         assert!(!text.contains(&secret), "{secret} is in the recording");
     }
-    for secret in [TOKEN, "enterprise", "example.com", "company-0", "silver"] {
+    for secret in [
+        TOKEN,
+        "enterprise",
+        "example.com",
+        "company-0",
+        "silver",
+        "Secret/Zone",
+        "secret-context",
+    ] {
         assert!(!text.contains(secret), "{secret} is in the recording");
     }
     let end: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
@@ -272,6 +286,7 @@ fn tokens_alone_can_be_hidden() {
         assert!(!text.contains(secret), "{secret} is in the recording");
     }
     assert!(text.contains("secret-name-0") && text.contains("person-3"));
+    assert!(text.contains("Secret/Zone") && text.contains("secret-context"));
     let server = Server::plain();
     let mut client = server.client();
     for (entry, answer) in entries.into_iter().zip(&answers) {

@@ -98,7 +98,12 @@ impl BodyWriter<'_> {
         }
         self.lists(&mut fields, request);
         if let Some(timezone) = request.timezone {
-            fields.text("timezone", &secrets(timezone));
+            let text = if self.redaction == Redaction::All {
+                self.hash.digits("timezone", timezone)
+            } else {
+                secrets(timezone).into_owned()
+            };
+            fields.text("timezone", &text);
         }
         if let Some(runtime) = request.evaluation_runtime {
             fields.text(
@@ -140,7 +145,11 @@ impl BodyWriter<'_> {
         }
         if let Some(contexts) = request.evaluation_contexts {
             write_texts(fields.name("evaluation_contexts"), contexts, |name| {
-                secrets(name).into_owned()
+                if redaction == Redaction::All {
+                    hash.digits("context", name)
+                } else {
+                    secrets(name).into_owned()
+                }
             });
         }
     }
