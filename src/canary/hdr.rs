@@ -18,6 +18,9 @@ const HISTOGRAM_BYTES_MAX: usize = 8 << 20;
 const COMPRESSED_COOKIE: [u8; 4] = 0x1c84_9314_u32.to_be_bytes();
 const COOKIE: [u8; 4] = 0x1c84_9313_u32.to_be_bytes();
 
+/// What only an exposition of metrics begins with.
+const EXPOSITION_COMMENTS: [&[u8]; 4] = [b"# HELP ", b"# TYPE ", b"# UNIT ", b"# EOF"];
+
 /// Bytes before the counts of an uncompressed histogram.
 const HEADER_BYTES: usize = 40;
 
@@ -58,14 +61,29 @@ impl fmt::Display for HdrError {
     }
 }
 
-/// Whether a text begins as a log does: by a comment of its kind, its legend, a tag or a number.
+/// Whether a text begins as a log does: behind comments that are no exposition's, by its legend, a tag or a number.
 #[must_use]
 pub fn is_log(bytes: &[u8]) -> bool {
-    let start = bytes.trim_ascii_start();
-    start.starts_with(b"#[")
-        || start.starts_with(b"\"")
-        || start.starts_with(b"Tag=")
-        || start.first().is_some_and(u8::is_ascii_digit)
+    let mut has_head = false;
+    for line in bytes.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii) {
+        if line.is_empty() {
+            continue;
+        }
+        if EXPOSITION_COMMENTS
+            .iter()
+            .any(|comment| line.starts_with(comment))
+        {
+            return false;
+        }
+        if !line.starts_with(b"#") {
+            return line.starts_with(b"\"")
+                || line.starts_with(b"Tag=")
+                || line.first().is_some_and(u8::is_ascii_digit);
+        }
+        has_head |= line.starts_with(b"#[");
+    }
+    // Of comments alone, only a log's own say what it is.
+    has_head
 }
 
 /// Reads a whole log. `unit_seconds`: what its values count in, 1e-9 for nanoseconds.
@@ -218,6 +236,30 @@ mod tests {
         assert_eq!(sample.latency.total(), 4);
         let median = sample.latency.quantile(0.5).unwrap();
         assert!((median - 0.002).abs() < 0.000_01, "{median}");
+    }
+
+    #[test]
+    fn logs_and_expositions_are_told_apart_whatever_their_comments() {
+        for log in [
+            "#[StartTime: 1 (seconds since epoch)]\n",
+            "#latencies, written by somebody\n#[StartTime: 1]\n",
+            "# spaced\n\n0.0,1.0,2.0,HIST",
+            "\"StartTimestamp\"\n",
+            "Tag=error,0,1,2,HIST",
+        ] {
+            assert!(is_log(log.as_bytes()), "{log}");
+        }
+        for text in [
+            "# HELP a b\n",
+            "# TYPE a counter\na 1\n",
+            "# EOF\n",
+            "# by hand\na 1\n",
+            "a 1\n",
+            "# only\n",
+            "",
+        ] {
+            assert!(!is_log(text.as_bytes()), "{text}");
+        }
     }
 
     #[test]

@@ -24,6 +24,8 @@ pub struct Replay {
     pub time: Option<Duration>,
     /// Requests that are under way to one server.
     pub concurrency: usize,
+    /// Requests that wait to be sent to a server that does not keep up with the rate.
+    pub waiting_max: usize,
     /// For one answer.
     pub time_limit: Duration,
     /// Bytes of one answer.
@@ -51,6 +53,8 @@ const RATE: f64 = 200.0;
 
 const CONCURRENCY: usize = 64;
 
+const WAITING_MAX: usize = 1024;
+
 const TIME_LIMIT: Duration = Duration::from_secs(10);
 
 const ANSWER_BYTES_MAX: usize = 8 * 1024 * 1024;
@@ -71,6 +75,8 @@ Options:
   --requests N      End after so many, beginning the file again as often as needed
   --seconds N       End after so long                                       [default: the file once]
   --concurrency N   Requests under way to one server                                      [default: 64]
+  --waiting N       Requests that may wait to be sent to a server that does not keep up; more are not
+                    sent to it, and counted                                            [default: 1024]
   --timeout-ms N    For one answer                                                     [default: 10000]
   --answer-bytes N  Longest answer                                                   [default: 8388608]
   --token TEXT      HASH=TOKEN: the project token that a hash of the recording stands for; a bare
@@ -87,7 +93,8 @@ Options:
 
 requestId, evaluatedAt and headers other than Content-Type are not compared. The first request goes to A first, the second to B first, and so on.
 
-Exit status: 0 when every answer was the same, 1 when some differ, 2 when nothing could be compared.
+Exit status: 0 when every answer was the same, 1 when some differ, 2 when the run proves nothing: nothing was compared, no
+compared answer had a status of 2xx, or requests were left out because a server does not keep up.
 ";
 
 /// Reads the arguments behind the name.
@@ -101,6 +108,7 @@ pub fn parse(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error> {
         requests: None,
         time: None,
         concurrency: CONCURRENCY,
+        waiting_max: WAITING_MAX,
         time_limit: TIME_LIMIT,
         answer_bytes_max: ANSWER_BYTES_MAX,
         tokens: Vec::new(),
@@ -136,6 +144,7 @@ pub fn parse(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error> {
                 replay.time = Some(Duration::from_secs(seconds.into()));
             }
             Long("concurrency") => replay.concurrency = parser.value()?.parse()?,
+            Long("waiting") => replay.waiting_max = parser.value()?.parse()?,
             Long("timeout-ms") => replay.time_limit = Duration::from_millis(parser.value()?.parse()?),
             Long("answer-bytes") => replay.answer_bytes_max = parser.value()?.parse()?,
             Long("token") => replay.tokens.push(parser.value()?.string()?),
@@ -156,6 +165,9 @@ pub fn parse(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error> {
     replay.b = b.ok_or("replay needs --b URL")?;
     if !(1..=10_000).contains(&replay.concurrency) {
         return Err("--concurrency must be 1 to 10000".into());
+    }
+    if !(1..=1_000_000).contains(&replay.waiting_max) {
+        return Err("--waiting must be 1 to 1000000".into());
     }
     if replay.time_limit.is_zero() || replay.time_limit > Duration::from_secs(600) {
         return Err("--timeout-ms must be 1 to 600000".into());
@@ -202,6 +214,7 @@ mod tests {
             ["--requests", "0"],
             ["--seconds", "x"],
             ["--concurrency", "0"],
+            ["--waiting", "0"],
             ["--timeout-ms", "0"],
         ] {
             assert!(parsed(&[&needed[..], &wrong].concat()).is_err(), "{wrong:?}");

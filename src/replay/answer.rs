@@ -48,6 +48,12 @@ pub struct Parsed {
 pub(super) const VOLATILE: [&str; 2] = ["requestId", "evaluatedAt"];
 
 impl Answer {
+    /// Whether the status is one of 200 to 299.
+    #[must_use]
+    pub fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+
     /// Reads the body; `None`: it is no JSON object.
     #[must_use]
     pub fn parse(&self) -> Option<Parsed> {

@@ -6,13 +6,16 @@ use std::time::{Duration, SystemTime};
 
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::V2DeflateSerializer;
-use hdrhistogram::serialization::interval_log::IntervalLogWriterBuilder;
+use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Tag};
 
 /// Longer ones count as this; a request's time limit is shorter.
 const LONGEST: Duration = Duration::from_secs(600);
 
 /// Digits that are told apart: 0.1%.
 const SIGNIFICANT_DIGITS: u8 = 3;
+
+/// Tag of an interval of requests that failed, as `canary` knows it.
+const FAILURE_TAG: &str = "error";
 
 /// In logs, values are nanoseconds and the maximum is shown in milliseconds, as the format's own tools do.
 const NANOSECONDS_PER_MILLISECOND: f64 = 1_000_000.0;
@@ -71,11 +74,18 @@ impl Latencies {
         Duration::from_nanos(self.0.max())
     }
 
-    /// Writes a HdrHistogram log (V2, one interval), as its own tools and `canary` read it.
+    /// Writes a HdrHistogram log (V2), as its own tools and `canary` read it: an interval of these, and one of those that `failed`, if any did, with the
+    /// tag that says so.
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn write_log(&self, out: &mut impl Write, began: SystemTime, took: Duration) -> io::Result<()> {
+    pub fn write_log(
+        &self,
+        failed: &Self,
+        out: &mut impl Write,
+        began: SystemTime,
+        took: Duration,
+    ) -> io::Result<()> {
         let mut serializer = V2DeflateSerializer::new();
         let mut log = IntervalLogWriterBuilder::new()
             .add_comment("latencies in nanoseconds, written by feature-flags replay")
@@ -83,8 +93,15 @@ impl Latencies {
             .with_base_time(began)
             .with_max_value_divisor(NANOSECONDS_PER_MILLISECOND)
             .begin_log_with(out, &mut serializer)?;
-        log.write_histogram(&self.0, Duration::ZERO, took, None)
-            .map_err(|error| io::Error::other(error.to_string()))
+        let mut write = |latencies: &Self, tag| {
+            log.write_histogram(&latencies.0, Duration::ZERO, took, tag)
+                .map_err(|error| io::Error::other(error.to_string()))
+        };
+        write(self, None)?;
+        if failed.count() > 0 {
+            write(failed, Tag::new(FAILURE_TAG))?;
+        }
+        Ok(())
     }
 }
 

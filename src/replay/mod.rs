@@ -2,7 +2,7 @@
 //!
 //! Pure: what is sent and when is the command's. `request.rs` makes a request of a line, `answer.rs` reads any shape of answer
 //! (`http.md` 10), `compare.rs` names what differs, `findings.rs` keeps it by flag with the smallest example, `shrink.rs` makes examples smaller,
-//! `latency.rs` has the histograms, `report.rs` what is said in the end.
+//! `latency.rs` has the histograms, `shown.rs` what may stand on a terminal, `report.rs` what is said in the end.
 
 mod answer;
 mod compare;
@@ -10,6 +10,7 @@ mod findings;
 mod latency;
 mod report;
 mod request;
+mod shown;
 mod shrink;
 mod tokens;
 

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::findings::{Finding, Findings};
 use super::latency::Latencies;
+use super::shown::{body_text, printable};
 
 /// Findings that are printed; the JSON has all.
 const PRINTED_MAX: usize = 20;
@@ -40,10 +41,28 @@ impl Side {
 pub struct SideReport {
     /// Where it is.
     pub url: String,
-    /// From the moment at which a request was to be sent to the end of its answer.
+    /// From the moment at which a request was to be sent to the end of its answer, failures apart.
     pub latencies: Latencies,
+    /// The same of answers of 500 and more, and of requests without an answer.
+    pub failures: Latencies,
+    /// Answers by status.
+    pub statuses: BTreeMap<u16, u64>,
+    /// Never sent, because it does not keep up with the rate.
+    pub overrun: u64,
     /// Requests without an answer, by why.
     pub errors: BTreeMap<&'static str, u64>,
+}
+
+impl SideReport {
+    /// Counts an answer.
+    pub fn answered(&mut self, status: u16, took: Duration) {
+        *self.statuses.entry(status).or_default() += 1;
+        if status >= 500 {
+            self.failures.record(took);
+        } else {
+            self.latencies.record(took);
+        }
+    }
 }
 
 /// Lines of the file that were not sent.
@@ -76,10 +95,10 @@ pub struct Report {
     pub requests: u64,
     /// Of these, answered by both and compared.
     pub compared: u64,
-    /// Of these, with some difference.
+    /// Of these, answered with 200 to 299 by both.
+    pub succeeded: u64,
+    /// Of those compared, with some difference.
     pub different: u64,
-    /// Sent by nobody, because a server could not keep up with the rate.
-    pub overrun: u64,
     /// Lines that were not sent.
     pub skipped: Skipped,
     /// What differs.
@@ -99,6 +118,40 @@ impl Report {
         !self.findings.is_empty()
     }
 
+    /// What is known of a server, to add to it.
+    pub fn side_mut(&mut self, side: Side) -> &mut SideReport {
+        match side {
+            Side::A => &mut self.a,
+            Side::B => &mut self.b,
+        }
+    }
+
+    /// Whether latencies have in them what requests waited for: they left at a rate, and none was left out.
+    #[must_use]
+    pub fn is_corrected(&self) -> bool {
+        self.rate.is_some() && self.a.overrun + self.b.overrun == 0
+    }
+
+    /// Why the run proves nothing. Differences are proof enough.
+    #[must_use]
+    pub fn doubt(&self) -> Option<&'static str> {
+        if self.compared == 0 {
+            Some("no request was answered by both servers")
+        } else if self.differs() {
+            None
+        } else if self.succeeded == 0 {
+            Some(
+                "no answer that was compared had a status of 2xx: both servers refuse or fail, which proves nothing",
+            )
+        } else if self.a.overrun + self.b.overrun > 0 {
+            Some(
+                "requests were left out because a server does not keep up: latencies are those of the rest; choose a lower --rate",
+            )
+        } else {
+            None
+        }
+    }
+
     /// Everything, for programs. Durations are in seconds.
     #[must_use]
     pub fn json(&self) -> Value {
@@ -114,16 +167,18 @@ impl Report {
         json!({
             "requests": self.requests,
             "compared": self.compared,
+            "succeeded": self.succeeded,
             "different": self.different,
             "same": !self.differs(),
-            "overrun": self.overrun,
+            "overrun": self.a.overrun + self.b.overrun,
+            "doubt": self.doubt(),
             "skipped": {
                 "malformed": self.skipped.malformed,
                 "unsendable": self.skipped.unsendable,
                 "unnamed_tokens": self.skipped.unnamed_tokens,
             },
             "rate": self.rate,
-            "corrected_for_coordinated_omission": self.rate.is_some(),
+            "corrected_for_coordinated_omission": self.is_corrected(),
             "took_seconds": self.took.as_secs_f64(),
             "lateness_seconds": latencies_json(&self.lateness),
             "a": side_json(&self.a),
@@ -135,7 +190,14 @@ impl Report {
 }
 
 fn side_json(side: &SideReport) -> Value {
-    json!({ "url": side.url, "errors": side.errors, "latency_seconds": latencies_json(&side.latencies) })
+    json!({
+        "url": side.url,
+        "errors": side.errors,
+        "statuses": side.statuses,
+        "overrun": side.overrun,
+        "latency_seconds": latencies_json(&side.latencies),
+        "failure_latency_seconds": latencies_json(&side.failures),
+    })
 }
 
 fn latencies_json(latencies: &Latencies) -> Value {
@@ -197,12 +259,22 @@ impl fmt::Display for Report {
             self.compared,
             self.different
         )?;
-        if self.overrun > 0 {
-            writeln!(
-                out,
-                "{} requests were not sent: a server does not keep up with the rate",
-                self.overrun
-            )?;
+        for (name, side) in [("a", &self.a), ("b", &self.b)] {
+            let statuses: Vec<String> = side
+                .statuses
+                .iter()
+                .map(|(status, count)| format!("{count} of {status}"))
+                .collect();
+            if !statuses.is_empty() {
+                writeln!(out, "{name}: answers by status: {}", statuses.join(", "))?;
+            }
+            if side.overrun > 0 {
+                writeln!(
+                    out,
+                    "{name}: WARNING: {} requests were not sent, because it does not keep up with the rate: latencies leave them out",
+                    side.overrun
+                )?;
+            }
         }
         if self.skipped.total() > 0 {
             let Skipped {
@@ -242,9 +314,13 @@ impl Report {
         let rows = [
             ("a", &self.a.latencies),
             ("b", &self.b.latencies),
+            ("a failed", &self.a.failures),
+            ("b failed", &self.b.failures),
             ("sent late", &self.lateness),
         ];
-        for (name, latencies) in rows {
+        let is_shown =
+            |(name, latencies): &(&str, &Latencies)| latencies.count() > 0 || !name.ends_with("failed");
+        for (name, latencies) in rows.into_iter().filter(is_shown) {
             let mut row = format!("{name:<10}{:>9}", latencies.count());
             for value in [
                 latencies.quantile(0.5),
@@ -271,15 +347,19 @@ impl Report {
                 .iter()
                 .map(|(field, count)| format!("{} {count}", field.name()))
                 .collect();
-            writeln!(out, "  {subject}: {}", fields.join(", "))?;
+            writeln!(
+                out,
+                "  {}: {}",
+                printable(&subject.to_string()),
+                fields.join(", ")
+            )?;
             let example = &finding.example;
             let name = example.difference.field.name();
-            writeln!(out, "    {name}, a: {}", example.difference.a)?;
-            writeln!(out, "    {name}, b: {}", example.difference.b)?;
+            writeln!(out, "    {name}, a: {}", printable(&example.difference.a))?;
+            writeln!(out, "    {name}, b: {}", printable(&example.difference.b))?;
             let request = &example.request;
-            let body = String::from_utf8_lossy(&request.body);
-            let shown: String = body.chars().take(BODY_CHARS_MAX).collect();
-            writeln!(out, "    {} {} {shown}", request.method, request.target)?;
+            let body = body_text(&request.body, BODY_CHARS_MAX);
+            writeln!(out, "    {} {} {body}", request.method, request.target)?;
         }
         let more = self.findings.iter().count().saturating_sub(PRINTED_MAX);
         if more > 0 {

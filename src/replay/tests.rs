@@ -273,7 +273,12 @@ fn latencies_are_written_as_a_log_that_the_library_reads() {
     near(latencies.max(), Duration::from_secs(600));
     let mut log = Vec::new();
     latencies
-        .write_log(&mut log, SystemTime::now(), Duration::from_secs(9))
+        .write_log(
+            &Latencies::new(),
+            &mut log,
+            SystemTime::now(),
+            Duration::from_secs(9),
+        )
         .unwrap();
     let histogram = IntervalLogIterator::new(&log)
         .find_map(|entry| match entry {

@@ -130,22 +130,31 @@ impl Drive {
         {
             let mut report = self.report();
             report.lateness.record(late);
-            let of_side = match side {
-                Side::A => &mut report.a,
-                Side::B => &mut report.b,
-            };
+            let of_side = report.side_mut(side);
             match &outcome {
-                Ok(_) => of_side.latencies.record(took),
+                Ok(answer) => of_side.answered(answer.status, took),
                 Err(error) => {
                     *of_side.errors.entry(error.name()).or_default() += 1;
-                    // It took that long, and more.
-                    if *error == SendError::TimeLimit {
-                        of_side.latencies.record(took);
+                    // What cannot be sent is no fault of the server's.
+                    if *error != SendError::Request {
+                        of_side.failures.record(took);
                     }
                 }
             }
         }
         self.meet(side, pair, outcome);
+    }
+
+    /// One of the two will never be asked, so that the other's answer has nothing to be compared with.
+    fn give_up(&self, side: Side, pair: &Pair) {
+        let mut first = pair.first.lock().unwrap_or_else(PoisonError::into_inner);
+        match first.take() {
+            Some((_, Some(Ok(answer)))) => {
+                self.0.held_bytes.fetch_sub(answer.body.len(), Ordering::Relaxed);
+            }
+            Some(_) => {}
+            None => *first = Some((side, None)),
+        }
     }
 
     /// The first answer waits for the second.
@@ -172,8 +181,9 @@ impl Drive {
         };
         let differences = self.differences(&a, &b);
         let mut report = self.report();
-        if a.is_ok() && b.is_ok() {
+        if let (Ok(a), Ok(b)) = (&a, &b) {
             report.compared += 1;
+            report.succeeded += u64::from(a.is_success() && b.is_success());
         }
         if let Some(differences) = differences
             && !differences.is_empty()

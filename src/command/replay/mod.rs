@@ -15,7 +15,7 @@ use std::time::SystemTime;
 
 use feature_flags::config::{Environment, Source, parse};
 use feature_flags::recorder::KeyedHash;
-use feature_flags::replay::{Bytes, Latencies, Report, Tokens};
+use feature_flags::replay::{Bytes, Report, SideReport, Tokens};
 use feature_flags::server::runtime;
 
 use self::drive::{Drive, Pace};
@@ -27,7 +27,7 @@ use crate::cli::Replay;
 /// Longest file of tokens.
 const TOKEN_FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
-/// Sends, compares, prints. Exit code 0: all the same; 1: something differs; 2: nothing could be compared.
+/// Sends, compares, prints. Exit code 0: all the same; 1: something differs; 2: the run proves nothing.
 pub fn run(arguments: &Replay) -> ExitCode {
     match replay(arguments) {
         Ok(differs) => ExitCode::from(u8::from(differs)),
@@ -64,23 +64,24 @@ fn replay(arguments: &Replay) -> Result<bool, Failure> {
         requests: arguments.requests,
         time: arguments.time,
         concurrency: arguments.concurrency,
+        waiting_max: arguments.waiting_max,
         progress: arguments.progress || std::io::stderr().is_terminal(),
     };
     let mut report = drive.run(&runtime, feed, pace)?;
     runtime.block_on(smaller::shrink_examples(&drive, &mut report.findings, &tokens));
     runtime.shutdown_background();
-    write_log(hdr_a, &report.a.latencies, began, &report)?;
-    write_log(hdr_b, &report.b.latencies, began, &report)?;
+    write_log(hdr_a, &report.a, began, &report)?;
+    write_log(hdr_b, &report.b, began, &report)?;
     if let Some((mut out, path)) = json {
         writeln!(out, "{:#}", report.json())
             .and_then(|()| out.flush())
             .map_err(|error| Failure::context(path, error))?;
     }
     print!("{report}");
-    if report.compared == 0 {
-        return Err(Failure::new("no request was answered by both servers"));
+    match report.doubt() {
+        Some(doubt) => Err(Failure::new(doubt)),
+        None => Ok(report.differs()),
     }
-    Ok(report.differs())
 }
 
 type Output = (BufWriter<File>, String);
@@ -93,15 +94,15 @@ fn create(path: &Path) -> Result<Output, Failure> {
 
 fn write_log(
     output: Option<Output>,
-    latencies: &Latencies,
+    side: &SideReport,
     began: SystemTime,
     report: &Report,
 ) -> Result<(), Failure> {
     let Some((mut out, name)) = output else {
         return Ok(());
     };
-    latencies
-        .write_log(&mut out, began, report.took)
+    side.latencies
+        .write_log(&side.failures, &mut out, began, report.took)
         .and_then(|()| out.flush())
         .map_err(|error| Failure::context(name, error))
 }
