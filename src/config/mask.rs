@@ -1,4 +1,6 @@
-//! Credentials as they may be shown: a URL without its password.
+//! Values as they may be shown: a URL without its password, any other setting without what looks like a credential.
+
+use super::secrets::secrets;
 
 /// What stands for a password.
 const HIDDEN: &str = "***";
@@ -34,18 +36,21 @@ pub fn masked_url(text: &str) -> String {
     match user_info.map(|user_info| user_info.split_once(':')) {
         None => {}
         Some(Some((user, _))) => masked.push_str(&format!("{user}:{HIDDEN}@")),
-        // A lone name may be a token: hosted Redis servers are given so.
-        Some(None) if scheme.starts_with("redis") => masked.push_str(&format!("{HIDDEN}@")),
-        Some(None) => masked.push_str(&format!("{}@", user_info.unwrap_or_default())),
+        Some(None) if is_database(scheme) => masked.push_str(&format!("{}@", user_info.unwrap_or_default())),
+        // A lone name may be a token: hosted Redis servers and collectors are given so.
+        Some(None) => masked.push_str(&format!("{HIDDEN}@")),
     }
     masked.push_str(address);
     for (at, parameter) in query.into_iter().flat_map(|query| query.split('&')).enumerate() {
         masked.push(if at == 0 { '?' } else { '&' });
         let name = parameter.split('=').next().unwrap_or_default();
-        if SECRET_PARAMETERS
+        let is_listed = SECRET_PARAMETERS
             .iter()
-            .any(|secret| name.eq_ignore_ascii_case(secret))
-        {
+            .any(|secret| name.eq_ignore_ascii_case(secret));
+        // Parameters of a database are known; those of anything else may be keys, whatever their names.
+        if !parameter.contains('=') && !is_database(scheme) {
+            masked.push_str(HIDDEN);
+        } else if is_listed || !is_database(scheme) {
             masked.push_str(&format!("{name}={HIDDEN}"));
         } else {
             masked.push_str(parameter);
@@ -54,9 +59,61 @@ pub fn masked_url(text: &str) -> String {
     masked
 }
 
+fn is_database(scheme: &str) -> bool {
+    scheme.starts_with("postgres")
+}
+
+/// The value of a setting that is no credential by itself: without tokens, without what stands before `@`, without the query of
+/// a URL, whether it has a scheme or not.
+#[must_use]
+pub fn shown_value(text: &str) -> String {
+    let text = secrets(text.trim());
+    let is_url = |scheme: &str| {
+        scheme
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
+    };
+    match text.split_once("://") {
+        Some((scheme, _)) if is_url(scheme) => masked_url(&text),
+        // A list or an object with URLs in it; which of its words are secret nobody knows.
+        Some(_) => HIDDEN.to_owned(),
+        None => {
+            let place = text.rsplit_once('@').map_or(&*text, |(_, place)| place);
+            let (address, query) = place.split_once('?').unwrap_or((place, ""));
+            let user_info = if place.len() < text.len() { "***@" } else { "" };
+            let query = if query.is_empty() { "" } else { "?***" };
+            format!("{user_info}{address}{query}")
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::masked_url;
+    use super::{masked_url, shown_value};
+
+    #[test]
+    fn settings_are_shown_without_credentials() {
+        for (value, shown) in [
+            ("https://u:hunter2@h:4317", "https://***@h:4317"),
+            (
+                "https://h:4317/v1?api_key=hunter2&hunter2",
+                "https://h:4317/v1?api_key=***&***",
+            ),
+            ("http://hunter2@h", "http://***@h"),
+            ("u:hunter2@h:4317", "***@h:4317"),
+            ("h:4317?api_key=hunter2", "h:4317?***"),
+            ("http://u:hun@ter/hunter2@h", "http://***@h"),
+            (r#"{"phc_hunter2": "1/s"}"#, r#"{"phc_***": "1/s"}"#),
+            ("a=https://u:hunter2@h", "***"),
+            ("127.0.0.1:3001", "127.0.0.1:3001"),
+            ("/i/v0/e/", "/i/v0/e/"),
+            ("", ""),
+        ] {
+            let actual = shown_value(value);
+            assert!(!actual.contains("hunter2"), "{value}: {actual}");
+            assert_eq!(actual, shown, "{value}");
+        }
+    }
 
     #[test]
     fn user_and_host_stay_and_the_password_goes() {

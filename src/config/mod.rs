@@ -13,6 +13,7 @@ mod rate;
 mod reader;
 mod retired;
 mod secret;
+mod secrets;
 mod settings;
 mod stray;
 mod team_set;
@@ -24,6 +25,7 @@ pub use otlp::{OtlpProtocol, Pairs};
 pub use rate::{Period, Rate, TeamRates, TokenRates};
 pub use reader::{Environment, Source};
 pub use secret::Secret;
+pub use secrets::secrets;
 pub use settings::{
     ConcurrencySettings, ContinuitySettings, CookielessSettings, DatabaseSettings, DefinitionsSettings,
     EvaluationSettings, LogLevel, ObjectStorageSettings, QuotaSettings, RateLimitSettings, RecorderSettings,

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use super::Variable;
 use super::error::InvalidVariable;
-use super::mask::masked_url;
+use super::mask::{masked_url, shown_value};
 use super::origin::{Origin, Setting};
 use super::parse::Expected;
 
@@ -92,7 +92,7 @@ impl<'a> Reader<'a> {
         let shown = if variable.is_secret() {
             masked_url(&text)
         } else {
-            text.clone()
+            shown_value(&text)
         };
         let parsed = parse(&text).map_err(|expected| match &origin {
             Origin::File(path) => InvalidVariable {
@@ -105,7 +105,7 @@ impl<'a> Reader<'a> {
                 value: if variable.is_secret() {
                     "(hidden)".to_owned()
                 } else {
-                    text
+                    shown.clone()
                 },
                 expected,
             },
@@ -135,7 +135,8 @@ impl<'a> Reader<'a> {
                 None => (variable.default.to_owned(), Origin::Default),
             });
         };
-        let origin = Origin::File(PathBuf::from(&path));
+        // A URL in the place of a path is a mistake that must not be repeated aloud.
+        let origin = Origin::File(PathBuf::from(shown_path(&path)));
         if set.is_some_and(|text| !text.is_empty()) {
             let invalid = InvalidVariable {
                 name: variable.name,
@@ -149,12 +150,20 @@ impl<'a> Reader<'a> {
             Err(error) => {
                 let invalid = InvalidVariable {
                     name: file,
-                    value: path,
+                    value: shown_path(&path),
                     expected: format!("a readable file ({error})").into(),
                 };
                 Err((origin, invalid))
             }
         }
+    }
+}
+
+fn shown_path(path: &str) -> String {
+    if path.contains("://") || path.contains('@') {
+        shown_value(path)
+    } else {
+        path.to_owned()
     }
 }
 

@@ -236,3 +236,29 @@ fn every_setting_says_where_its_value_is_from_and_hides_passwords() {
         ("postgres://posthog:***@localhost:5432/posthog", Origin::Default)
     );
 }
+
+#[test]
+fn no_setting_shows_a_credential() {
+    for (name, value) in [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://u:hunter2@h:4317"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://h:4317?api_key=hunter2"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "u:hunter2@h:4317"),
+        ("OBJECT_STORAGE_ENDPOINT", "http://u:hunter2@h"),
+        ("COOKIELESS_REDIS_HOST", ":hunter2@h"),
+        ("COOKIELESS_REDIS_HOST", "redis://:hunter2@h"),
+        ("FLAGS_TOKEN_RATE_LIMIT_OVERRIDES", r#"{"phc_hunter2": "1/s"}"#),
+        ("FLAGS_TOKEN_RATE_LIMIT_OVERRIDES", r#"{"phc_hunter2": "1/s""#),
+        ("NEW_ANALYTICS_CAPTURE_ENDPOINT", "https://u:hunter2@h/e"),
+    ] {
+        let source: HashMap<&str, &str> = HashMap::from([(name, value)]);
+        let reading = Config::read_all(&source);
+        let shown = &reading.setting(name).unwrap().shown;
+        assert!(
+            shown.contains("***") && !shown.contains("hunter2"),
+            "{name}: {shown}"
+        );
+        if let Err(error) = reading.config {
+            assert!(!error.to_string().contains("hunter2"), "{error}");
+        }
+    }
+}

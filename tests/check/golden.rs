@@ -169,6 +169,27 @@ fn set_ups<'a>(world: &World, taken: u16, closed: u16) -> Vec<SetUp<'a>> {
                 ("REDIS_URL_FILE", "secrets/wrong".into()),
             ],
         ),
+        (
+            "collector_with_password",
+            vec![(
+                "OTEL_EXPORTER_OTLP_ENDPOINT",
+                "https://u:hunter2@h:4317?api_key=hunter2".into(),
+            )],
+        ),
+        (
+            "s3_endpoint_with_password",
+            vec![(
+                "OBJECT_STORAGE_ENDPOINT",
+                format!("http://u:hunter2@{away}?key=hunter2"),
+            )],
+        ),
+        (
+            "url_for_a_file",
+            vec![
+                ("REDIS_URL", String::new()),
+                ("REDIS_URL_FILE", "redis://:hunter2@h/".into()),
+            ],
+        ),
         ("value_and_file", vec![("REDIS_URL_FILE", "secrets/redis".into())]),
         (
             "file_is_missing",

@@ -30,7 +30,7 @@ pub fn run() -> Result<ExitCode, Failure> {
     if let Ok(config) = &config {
         findings.push(system::address(config, &settings));
         findings.extend(system::limits(config, &settings));
-        findings.extend(system::locations(&settings));
+        findings.extend(system::locations(config, &settings));
         let runtime = runtime::build(1).map_err(|error| Failure::context("cannot start threads", error))?;
         findings.extend(runtime.block_on(stores::findings(config, &settings, REPORT_LIMIT)));
         findings.extend(runtime.block_on(collector::finding(config, &settings, REPORT_LIMIT)));

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::TcpListener;
-use std::path::Path;
 use std::time::Duration;
 
 use feature_flags::config::{Config, Origin, Setting};
@@ -62,16 +61,17 @@ fn is_ours(config: &Config) -> bool {
 
 /// The file of locations. Absent at the default path nothing is enriched; at a path that was chosen, or when it
 /// cannot be used, the start fails.
-pub fn locations(settings: &[Setting]) -> Option<Finding> {
+pub fn locations(config: &Config, settings: &[Setting]) -> Option<Finding> {
     let setting = settings
         .iter()
         .find(|setting| setting.variable.name == "MAXMIND_DB_PATH")?;
     let (path, chosen) = (&setting.shown, setting.origin != Origin::Default);
+    let file = config.evaluation.geoip_path.as_deref();
     let from = from(settings, setting.variable.name);
-    if path.is_empty() {
+    let Some(file) = file else {
         return Some(Finding::good("geoip", from, "off"));
-    }
-    Some(match GeoDatabase::open(Path::new(path)) {
+    };
+    Some(match GeoDatabase::open(file) {
         Ok(_) => Finding::good("geoip", from, format!("{path} can be used")),
         Err(GeoOpenError::Absent) if !chosen => Finding::bad(
             Level::Warning,

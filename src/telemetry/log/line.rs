@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use super::ReadAgent;
-use super::mask;
 use super::queue::Record;
+use super::secrets;
 use crate::telemetry::note::{RequestNote, TeamCache, TextField};
 
 /// A field's value.
@@ -49,7 +49,7 @@ impl<'r> Line<'r> {
     }
 
     fn text(&mut self, name: &'static str, text: Option<&'r str>) {
-        self.add(name, text.map(|text| Field::Text(mask::secrets(text))));
+        self.add(name, text.map(|text| Field::Text(secrets(text))));
     }
 
     fn integer(&mut self, name: &'static str, value: impl Into<i64>) {

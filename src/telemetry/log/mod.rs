@@ -4,12 +4,10 @@
 //! The hand-over is a bounded queue for each group of threads. When it is full, because whoever reads the log does not, lines
 //! are dropped and counted: a request never waits for its log.
 //!
-//! `queue.rs` is the hand-over, `writer.rs` the thread, `line.rs` the fields of a request, `json.rs` and `pretty.rs` the two forms,
-//! `mask.rs` what must not appear.
+//! `queue.rs` is the hand-over, `writer.rs` the thread, `line.rs` the fields of a request, `json.rs` and `pretty.rs` the two forms.
 
 mod json;
 mod line;
-mod mask;
 mod pretty;
 mod queue;
 mod writer;
@@ -20,7 +18,7 @@ use std::panic::PanicHookInfo;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-pub use mask::secrets;
+pub use crate::config::secrets;
 pub use queue::Logger;
 
 /// How much a message matters.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::line::Line;
 use super::queue::{Inbox, Message, Record};
-use super::{Level, LogSettings, json, mask, pretty};
+use super::{Level, LogSettings, json, pretty, secrets};
 
 /// Between looks while nothing is said. Waking the writer for each line would cost the worker a system call a request;
 /// so it looks by itself.
@@ -118,7 +118,7 @@ impl Writer {
     }
 
     fn message(&mut self, message: &Message, now: Moment) {
-        let text = mask::secrets(&message.text);
+        let text = secrets(&message.text);
         if self.settings.pretty {
             pretty::message(&mut self.lines, message.level, &text);
         } else {

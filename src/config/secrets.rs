@@ -1,4 +1,4 @@
-//! What must not appear in a log: tokens and keys of PostHog wherever they stand, and passwords in URLs.
+//! What must not appear in a log or a message: tokens and keys of PostHog wherever they stand, and passwords in URLs.
 
 use std::borrow::Cow;
 
