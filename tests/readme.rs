@@ -23,6 +23,9 @@ fn settings_of_the_table_exist_with_these_defaults() {
         })
         .collect();
     assert!(rows.len() >= 15, "{} rows", rows.len());
+    let listed: BTreeSet<&str> = rows.iter().map(|row| row[1]).collect();
+    let missing: Vec<_> = known.keys().filter(|name| !listed.contains(**name)).collect();
+    assert!(missing.is_empty(), "not in the table: {missing:?}");
     for row in rows {
         assert_eq!(known.get(row[1]), Some(&row[2]), "{}", row[1]);
         assert!(!row[3].is_empty());

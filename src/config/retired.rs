@@ -11,6 +11,10 @@ pub(super) const WITHOUT_EFFECT: &[(&str, &str)] = &[
         "entries are written by Django; remove it",
     ),
     (
+        "COOKIELESS_IDENTIFIES_TTL_SECONDS",
+        "identify counts are read here and written by Django; remove it",
+    ),
+    (
         "REDIS_CLIENT_RETRY_COUNT",
         "a lost connection is tried until it is back; remove it",
     ),

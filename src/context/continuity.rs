@@ -29,9 +29,13 @@ const WRITE: Schedule = Schedule {
 static WRITES: LazyLock<Counter> = LazyLock::new(|| counter!("flags_flag_hash_key_writes_total"));
 
 /// Label `operation` of `flags_hash_key_retries_total` (`storage.md` 5.9).
-const CHECK: &str = "should_write_hash_key_override";
-const SET: &str = "set_hash_key_overrides";
-const GET: &str = "get_hash_key_overrides";
+static CHECK: LazyLock<Counter> = LazyLock::new(|| retried("should_write_hash_key_override"));
+static SET: LazyLock<Counter> = LazyLock::new(|| retried("set_hash_key_overrides"));
+static GET: LazyLock<Counter> = LazyLock::new(|| retried("get_hash_key_overrides"));
+
+fn retried(operation: &'static str) -> Counter {
+    counter!("flags_hash_key_retries_total", "operation" => operation)
+}
 
 /// Whose overrides a request asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,10 +108,10 @@ pub async fn gather_continuity(
     let mut from = ContinuityReadFrom::Reader;
     if query.writes_allowed {
         let check = || source.continuity_write_needed(query.team_id, &targets, query.flag_keys);
-        if retry(WRITE, CHECK, retries, check).await? {
+        if retry(WRITE, &CHECK, retries, check).await? {
             let write =
                 || source.write_continuity(query.team_id, &targets, query.flag_keys, anon_distinct_id);
-            retry(WRITE, SET, retries, write).await?;
+            retry(WRITE, &SET, retries, write).await?;
             WRITES.increment(1);
             // A replica may not have the rows yet, also when the write found nothing left to insert.
             from = ContinuityReadFrom::Writer;
@@ -123,7 +127,7 @@ async fn read(
     from: ContinuityReadFrom,
     retries: Retries<'_>,
 ) -> Result<Vec<(String, String)>, GatherError> {
-    retry(READ, GET, retries, || {
+    retry(READ, &GET, retries, || {
         source.read_continuity(team_id, targets, from)
     })
     .await
@@ -146,7 +150,7 @@ impl Schedule {
 /// Retries what may pass (`storage.md` 5.5), as long as the budget lasts.
 async fn retry<'a, T, F>(
     schedule: Schedule,
-    operation: &'static str,
+    retried: &LazyLock<Counter>,
     retries: Retries<'_>,
     mut attempt: F,
 ) -> Result<T, GatherError>
@@ -157,8 +161,7 @@ where
     for retry in 1..=schedule.retries {
         match attempt().await {
             Err(error) if error.is_retryable() && retries.budget.spend() => {
-                // Rare, and followed by a pause: worth no handle of its own.
-                counter!("flags_hash_key_retries_total", "operation" => operation).increment(1);
+                retried.increment(1);
                 retries.pause.pause(schedule.ceiling(retry)).await;
             }
             settled => return settled,

@@ -166,7 +166,9 @@ async fn admitted(state: &AppState, call: &DefinitionsCall<'_>) -> Result<Arc<Fe
     known.principal.opens(asked).map_err(auth_error)?;
     auth.note_use(&known);
     metrics.admitted(&known.principal, team_id);
-    if state.limits.definitions.check(team_id, call.is_conditional()) == Verdict::Refused {
+    let verdict = state.limits.definitions.check(team_id, call.is_conditional());
+    metrics.limited(team_id, verdict);
+    if verdict == Verdict::Refused {
         return Err(HttpError::RateLimited);
     }
     if state.quota.is_limited(Resource::FeatureFlags, &token) {

@@ -76,8 +76,11 @@ pub(super) fn answer_now(
         evaluation,
         answer_bytes,
     } = &mut *loan;
-    let decoded = decode(memory, body, body_format(call), &mut note.kludges)
-        .map_err(|error| admission.undecodable(call, error))?;
+    let decoded = decode(memory, body, body_format(call), &mut note.kludges);
+    if note.kludges.missing_data_prefix {
+        note.client_type = Some(UserAgent::of(call.headers).library.name());
+    }
+    let decoded = decoded.map_err(|error| admission.undecodable(call, error))?;
     let request = decoded.request();
     identify(note, &request, call.query);
     note.stages.end(Stage::Decode);
@@ -143,8 +146,11 @@ pub(super) async fn answer_later(
         let turn = decoding.insert(state.evaluation.fairness.turn().await);
         turn.slice().await;
     }
-    let decoded = decode(memory, body, body_format(call), &mut note.kludges)
-        .map_err(|error| admission.undecodable(call, error))?;
+    let decoded = decode(memory, body, body_format(call), &mut note.kludges);
+    if note.kludges.missing_data_prefix {
+        note.client_type = Some(UserAgent::of(call.headers).library.name());
+    }
+    let decoded = decoded.map_err(|error| admission.undecodable(call, error))?;
     if let Some(turn) = decoding {
         turn.end().await;
     }

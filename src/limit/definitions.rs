@@ -43,7 +43,7 @@ impl<C: Clock + Clone> DefinitionsLimiter<C> {
                 mode,
                 warn_ratio: 0.0,
                 entries_max,
-                counters: counters(mode),
+                counters: counters(),
             };
             Limiter::new(settings, clock, full)
         };
@@ -115,9 +115,10 @@ fn conditional_rates(settings: &DefinitionsSettings) -> BTreeMap<i32, Rate> {
     rates
 }
 
-fn counters(mode: Mode) -> Counters {
+/// Requests over the limit are counted by who asked, by team.
+fn counters() -> Counters {
     Counters {
-        exceeded: counter!("flags_flag_definitions_rate_limited_total", "mode" => mode.label()),
+        exceeded: Counter::noop(),
         warned: Counter::noop(),
         shared: counter!("feature_flags_rate_limiter_shared_bucket_total", "limiter" => "definitions"),
     }

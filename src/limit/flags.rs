@@ -134,12 +134,13 @@ fn limiter_settings(
     }
 }
 
-/// Neither tokens nor addresses are labels: both are unbounded, and clients choose them.
-fn counters(exceeded: &'static str, limiter: &'static str, mode: Mode) -> Counters {
+/// The label `key` is there because upstream has it, and always `other`: tokens and addresses are unbounded, clients choose them,
+/// and a token is nothing to show.
+fn counters(exceeded: &'static str, key: &'static str, mode: Mode) -> Counters {
     let mode = mode.label();
     Counters {
-        exceeded: counter!(exceeded, "mode" => mode, "action" => "blocked"),
-        warned: counter!(exceeded, "mode" => mode, "action" => "warned"),
-        shared: counter!("feature_flags_rate_limiter_shared_bucket_total", "limiter" => limiter),
+        exceeded: counter!(exceeded, key => "other", "mode" => mode, "action" => "blocked"),
+        warned: counter!(exceeded, key => "other", "mode" => mode, "action" => "warned"),
+        shared: counter!("feature_flags_rate_limiter_shared_bucket_total", "limiter" => key),
     }
 }

@@ -237,6 +237,8 @@ pub struct NoteFields {
     pub timed_out: bool,
     /// What had to be put up with in the body.
     pub kludges: Kludges,
+    /// Who sent a body without its `data=`; known only of those.
+    pub client_type: Option<&'static str>,
     /// Whether flags were evaluated.
     pub evaluated: bool,
     /// Flags in the answer.

@@ -72,11 +72,31 @@ struct StoredMetrics {
     hash_key_error: Counter,
 }
 
+/// Values of the label `client_type`.
+const CLIENTS: [&str; 15] = [
+    "posthog-js",
+    "posthog-node",
+    "posthog-python",
+    "posthog-php",
+    "posthog-ruby",
+    "posthog-go",
+    "posthog-java",
+    "posthog-server",
+    "posthog-dotnet",
+    "posthog-elixir",
+    "posthog-android",
+    "posthog-ios",
+    "posthog-react-native",
+    "posthog-flutter",
+    "other",
+];
+
 #[derive(Debug)]
 struct KludgeMetrics {
     auto_detected_gzip: Counter,
     base64_fallback_success: Counter,
-    missing_data_prefix: Counter,
+    /// By client; the last is every other.
+    missing_data_prefix: [Counter; CLIENTS.len()],
     padding_needed: Counter,
     lossy_utf8: Counter,
 }
@@ -126,7 +146,9 @@ impl RequestMetrics {
             kludges: KludgeMetrics {
                 auto_detected_gzip: kludge("auto_detected_gzip"),
                 base64_fallback_success: kludge("base64_fallback_success"),
-                missing_data_prefix: kludge("missing_data_prefix"),
+                missing_data_prefix: CLIENTS.map(|client| {
+                    counter!("flags_request_kludge_total", "type" => "missing_data_prefix", "client_type" => client)
+                }),
                 padding_needed: kludge("padding_needed"),
                 lossy_utf8: kludge("lossy_utf8"),
             },
@@ -176,7 +198,7 @@ impl RequestMetrics {
             self.record_failure(note, ending);
         }
         if note.kludges != Kludges::default() {
-            self.record_kludges(note.kludges);
+            self.record_kludges(note.kludges, note.client_type);
         }
         if let Some(from) = note.team_cache {
             match from {
@@ -303,12 +325,14 @@ impl RequestMetrics {
 
     /// What had to be put up with in a body.
     #[cold]
-    fn record_kludges(&self, kludges: Kludges) {
+    fn record_kludges(&self, kludges: Kludges, client: Option<&str>) {
         let counters = &self.kludges;
+        let named = CLIENTS.iter().position(|known| Some(*known) == client);
+        let client = named.unwrap_or(CLIENTS.len() - 1);
         for (met, counter) in [
             (kludges.auto_detected_gzip, &counters.auto_detected_gzip),
             (kludges.base64_fallback_success, &counters.base64_fallback_success),
-            (kludges.missing_data_prefix, &counters.missing_data_prefix),
+            (kludges.missing_data_prefix, &counters.missing_data_prefix[client]),
             (kludges.padding_needed, &counters.padding_needed),
             (kludges.lossy_utf8, &counters.lossy_utf8),
         ] {

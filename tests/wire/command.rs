@@ -92,10 +92,15 @@ struct Dev {
 
 impl Dev {
     fn start(arguments: &[&str]) -> Self {
+        Self::with(arguments, &[])
+    }
+
+    fn with(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut process = Command::new(env!("CARGO_BIN_EXE_feature-flags"))
             .args(["dev", "--address", "127.0.0.1:0"])
             .args(arguments)
             .env_clear()
+            .envs(variables.iter().copied())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
@@ -126,6 +131,24 @@ impl Drop for Dev {
         // Fails when the process has ended, which is what it should have done.
         let _ = self.process.kill();
         let _ = self.process.wait();
+    }
+}
+
+#[test]
+fn a_second_signal_ends_at_once() {
+    for (first, second) in [("-TERM", "-INT"), ("-INT", "-TERM"), ("-TERM", "-TERM")] {
+        // Without the second one it would go on for five minutes.
+        let mut dev = Dev::with(&[], &[("SHUTDOWN_DELAY_MS", "300000")]);
+        let readiness = |dev: &Dev| {
+            Client::connect(dev.address)
+                .request("GET /_readiness", &[], b"")
+                .status
+        };
+        assert_eq!(readiness(&dev), 200);
+        dev.signal(first);
+        while readiness(&dev) != 503 {}
+        dev.signal(second);
+        assert_eq!(dev.exit_code(), Some(130), "{first} {second}");
     }
 }
 

@@ -234,3 +234,31 @@ fn an_answer_keeps_to_the_window_of_its_client() {
     }
     assert!(is_answer(&content));
 }
+
+const GOAWAY: u8 = 7;
+
+#[test]
+fn an_orderly_end_says_goaway_and_closes() {
+    let mut server = Harness::start(&[]);
+    let mut client = server.client();
+    let request = [&[0x82, 0x86, 0x84, 0x01, 0x06][..], b"a.test"].concat();
+    client.send(PREFACE).send(frame(SETTINGS, 0, 0, &[]));
+    client.send(frame(HEADERS, END_STREAM | END_HEADERS, 1, &request));
+    while next(&mut client).kind != DATA {}
+    server.stop();
+    let goaway = loop {
+        let frame = next(&mut client);
+        match frame.kind {
+            GOAWAY => break frame,
+            // A PING, so that what was sent before the announcement arrived is not lost.
+            6 if frame.flags & ACK == 0 => pong(&mut client, &frame.payload),
+            _ => {}
+        }
+    };
+    // No error.
+    assert_eq!(goaway.payload[4..8], [0; 4]);
+}
+
+fn pong(client: &mut Client, payload: &[u8]) {
+    client.send(frame(6, ACK, 0, payload));
+}

@@ -16,6 +16,15 @@ const WARNING: &str = "x-posthog-rate-limit-warning";
 const OVER_IP: &str = "flags_ip_rate_limit_exceeded_total";
 const OVER_TOKEN: &str = "flags_rate_limit_exceeded_total";
 
+/// The label that says whose limit it was, the same for all.
+fn key_of(name: &str) -> &'static str {
+    if name == OVER_IP {
+        r#"ip="other""#
+    } else {
+        r#"token="other""#
+    }
+}
+
 type Variables = Vec<(&'static str, &'static str)>;
 
 /// Two requests a client address, enforced.
@@ -134,8 +143,12 @@ fn l3_log_only_counts_and_lets_through() {
         [200, 200, 200, 200, 200]
     );
     for name in [OVER_IP, OVER_TOKEN] {
-        let counted =
-            |action: &str| counters.count(&format!(r#"{name}{{mode="log_only",action="{action}"}}"#));
+        let counted = |action: &str| {
+            counters.count(&format!(
+                r#"{name}{{{},mode="log_only",action="{action}"}}"#,
+                key_of(name)
+            ))
+        };
         assert_eq!(
             (counted("blocked"), counted("warned")),
             (Some(3), Some(0)),
@@ -216,7 +229,12 @@ fn enforced_refusals_are_counted_by_their_limiter() {
         statuses(&mut client, "/flags", &[], &body(TOKEN)),
         [200, 200, 429, 429, 429]
     );
-    let counted = |name: &str| counters.count(&format!(r#"{name}{{mode="enforced",action="blocked"}}"#));
+    let counted = |name: &str| {
+        counters.count(&format!(
+            r#"{name}{{{},mode="enforced",action="blocked"}}"#,
+            key_of(name)
+        ))
+    };
     assert_eq!((counted(OVER_IP), counted(OVER_TOKEN)), (Some(1), Some(2)));
 }
 
@@ -408,8 +426,11 @@ fn answers_above_the_threshold_carry_a_warning() {
     for answer in &answers {
         assert_eq!(answer.header("access-control-expose-headers"), Some(WARNING));
     }
-    let counted =
-        |action: &str| counters.count(&format!(r#"{OVER_IP}{{mode="enforced",action="{action}"}}"#));
+    let counted = |action: &str| {
+        counters.count(&format!(
+            r#"{OVER_IP}{{ip="other",mode="enforced",action="{action}"}}"#
+        ))
+    };
     assert_eq!((counted("warned"), counted("blocked")), (Some(2), Some(1)));
 }
 

@@ -47,6 +47,7 @@ fn requests_in_flight_are_answered_and_idle_connections_closed() {
     release.add_permits(1);
     let answer = waiting.answer_to("GET");
     assert_eq!((answer.status, answer.text()), (200, "ready"));
+    assert_eq!(answer.header("connection"), Some("close"));
     waiting.expect_close();
     assert_eq!(server.ended(), Drained::Complete);
 }

@@ -4,17 +4,27 @@ use metrics::{Counter, counter};
 
 use crate::auth::Principal;
 use crate::config::TeamSet;
+use crate::limit::Verdict;
 use crate::snapshot::feed::{Payload, Source};
 use crate::snapshot::{LoadError, LookupError};
 
 /// Teams with a counter of their own; further ones are counted as `unknown`.
 const TEAMS_MAX: usize = 10_000;
 
+/// Label `mode` of requests over the limit: refused, and only counted.
+const MODES: [&str; 2] = ["enforced", "log_only"];
+
+fn limited(team: String, mode: &'static str) -> Counter {
+    counter!("flags_flag_definitions_rate_limited_total", "key" => team, "mode" => mode)
+}
+
 /// See the module.
 pub(super) struct Metrics {
     tracked: TeamSet,
     requests: scc::HashIndex<i32, Counter, ahash::RandomState>,
     requests_of_others: Counter,
+    /// Of teams that metrics do not name: refused, and only counted.
+    limited_others: [Counter; 2],
     secrets: Counter,
     personal_keys: Counter,
     from_redis: Counter,
@@ -41,6 +51,7 @@ impl Metrics {
             tracked,
             requests: scc::HashIndex::with_hasher(ahash::RandomState::new()),
             requests_of_others: counter!("flags_flag_definitions_requests_total", "key" => "unknown"),
+            limited_others: MODES.map(|mode| limited("unknown".to_owned(), mode)),
             secrets: auth("secret_api_key"),
             personal_keys: auth("personal_api_key"),
             from_redis: hit("Redis"),
@@ -81,6 +92,25 @@ impl Metrics {
         counter.increment(1);
         // Another request may have been faster; it counts the same.
         let _ = self.requests.insert_sync(team_id, counter);
+    }
+
+    /// What the limiter said of a request.
+    pub fn limited(&self, team_id: i32, verdict: Verdict) {
+        match verdict {
+            Verdict::Allowed | Verdict::Warned => {}
+            Verdict::Refused => self.over_limit(team_id, 0),
+            Verdict::Tolerated => self.over_limit(team_id, 1),
+        }
+    }
+
+    #[cold]
+    fn over_limit(&self, team_id: i32, mode: usize) {
+        // A team that has a counter of its requests; teams over their limit are few, so theirs is looked up.
+        if self.requests.contains(&team_id) {
+            limited(team_id.to_string(), MODES[mode]).increment(1);
+        } else {
+            self.limited_others[mode].increment(1);
+        }
     }
 
     /// A payload was there, and was compared with what the client has.

@@ -59,7 +59,7 @@ catalog! {
     Counter "flags_requests_total" ["flags_disabled", "team_id"] "Evaluation requests (POST), by team";
     Histogram "flags_requests_duration_ms" ["flags_disabled", "team_id"] "Milliseconds an evaluation request";
     Counter "flags_request_faults_total" ["team_id"] "Evaluation requests answered with 5xx";
-    Counter "flags_request_kludge_total" ["type"] "Bodies that needed tolerance";
+    Counter "flags_request_kludge_total" ["type", "client_type"] "Bodies that needed tolerance";
     Counter "flags_token_validation_errors_total" ["reason"] "Evaluation requests with a token of no project";
     Counter "flags_request_timeout_total" [] "Evaluation requests whose deadline passed";
     Histogram "flags_queue_time_ms" [] "Milliseconds between X-Request-Start and the head of the request, where a proxy sets it";
@@ -67,8 +67,8 @@ catalog! {
     Histogram "flags_concurrency_limit_wait_ms" [] "Milliseconds that a request waited for a place in the handlers";
     Histogram "flags_rate_limit_check_ms" [] "Milliseconds that limiters took to charge address and token; one request in 16";
     Histogram "flags_token_extract_ms" [] "Milliseconds that finding the token in a body took, before it is decoded; one request in 16";
-    Counter "flags_rate_limit_exceeded_total" ["mode", "action"] "Evaluation requests over the limit of their project token";
-    Counter "flags_ip_rate_limit_exceeded_total" ["mode", "action"] "Evaluation requests over the limit of their address";
+    Counter "flags_rate_limit_exceeded_total" ["token", "mode", "action"] "Evaluation requests over the limit of their project token";
+    Counter "flags_ip_rate_limit_exceeded_total" ["ip", "mode", "action"] "Evaluation requests over the limit of their address";
     Gauge "flags_rate_limiter_token_entries" [] "Project tokens that the limiter tells apart";
     Gauge "flags_rate_limiter_ip_entries" [] "Addresses that the limiter tells apart";
     Gauge "flags_rate_limiter_definitions_entries" [] "Teams that the limiter of definitions tells apart";
@@ -132,7 +132,7 @@ catalog! {
     // Definitions (17.6)
     Counter "flags_flag_definitions_requests_total" ["key"] "Authenticated requests for definitions, by team";
     Counter "flags_flag_definitions_auth_total" ["method"] "Credentials that opened a team";
-    Counter "flags_flag_definitions_rate_limited_total" ["mode"] "Requests for definitions over the limit of their team";
+    Counter "flags_flag_definitions_rate_limited_total" ["key", "mode"] "Requests for definitions over the limit of their team";
     Counter "flags_flag_definitions_rate_limit_bypassed_total" [] "Requests for definitions of teams that are not limited";
     Counter "flags_flag_definitions_cache_hit_total" ["source"] "Definitions served, by the tier that they came from";
     Counter "flags_flag_definitions_cache_miss_total" ["reason"] "Requests for definitions that no tier had";
