@@ -28,6 +28,21 @@ pub fn optional_text(value: &str) -> Result<Option<String>, Expected> {
     Ok((!value.is_empty()).then(|| value.to_owned()))
 }
 
+/// A URL without credentials, which its user would repeat in messages; the empty text means "not set".
+///
+/// # Errors
+/// With a user, a query or a fragment, or what cannot be in a URL.
+pub fn optional_place(value: &str) -> Result<Option<String>, Expected> {
+    let usable = value
+        .bytes()
+        .all(|byte| byte.is_ascii_graphic() && !b"@?#".contains(&byte));
+    if usable {
+        optional_text(value)
+    } else {
+        Err("http://host:port or https://host:port, credentials in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY".into())
+    }
+}
+
 /// A path; the empty one means "no file".
 ///
 /// # Errors

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use super::otlp::{self, OtlpProtocol, Pairs};
 use super::parse::{
-    between, boolean, log_level, milliseconds, optional_milliseconds, optional_path, optional_postgres_url,
-    optional_redis_url, optional_seconds, optional_secret, optional_text, positive, postgres_url, redaction,
-    redis_url, seconds, service_mode, socket_address, text,
+    between, boolean, log_level, milliseconds, optional_milliseconds, optional_path, optional_place,
+    optional_postgres_url, optional_redis_url, optional_seconds, optional_secret, optional_text, positive,
+    postgres_url, redaction, redis_url, seconds, service_mode, socket_address, text,
 };
 use super::reader::Reader;
 use super::{Secret, TeamRates, TeamSet, TokenRates, Variable};
@@ -398,7 +398,7 @@ settings! {
             "bucket";
         region: String = "OBJECT_STORAGE_REGION", "us-east-1", text,
             "region";
-        endpoint: Option<String> = "OBJECT_STORAGE_ENDPOINT", "", optional_text,
+        endpoint: Option<String> = "OBJECT_STORAGE_ENDPOINT", "", optional_place,
             "endpoint; empty: the region's own";
     }
 }

@@ -106,7 +106,7 @@ pub async fn examine(settings: &ConnectedSettings, keys: bool, limit: Duration) 
     }
     let bucket = &settings.objects.bucket;
     let place = match &settings.objects.endpoint {
-        Some(endpoint) => format!("{bucket} at {}", place_of(endpoint)),
+        Some(endpoint) => format!("{bucket} at {endpoint}"),
         None => format!("{bucket} in {}", settings.objects.region),
     };
     let objects = S3Store::new(settings.objects.clone(), Arc::new(RetryBudget::default()));
@@ -146,12 +146,4 @@ fn ask_database<'a>(
     limit: Duration,
 ) -> BoxFuture<'a, Examination> {
     Box::pin(within(limit, name, url.place(), postgres::examine(url, wanted)))
-}
-
-/// An endpoint without what may be a credential: user, query.
-fn place_of(endpoint: &str) -> String {
-    let (scheme, rest) = endpoint.split_once("://").unwrap_or(("http", endpoint));
-    let place = rest.rsplit_once('@').map_or(rest, |(_, place)| place);
-    let place = place.split(['?', '#']).next().unwrap_or_default();
-    format!("{scheme}://{place}")
 }
