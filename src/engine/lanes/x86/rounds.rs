@@ -52,6 +52,8 @@ macro_rules! rounds_of_lanes {
 }
 
 /// All rounds of a block; `$word` gives a round's word with its constant already added.
+// rustfmt moves the inner macros further to the right with every run.
+#[rustfmt::skip]
 macro_rules! eighty_rounds {
     ($state:expr, $word:ident) => {{
         let state = $state;
@@ -67,14 +69,14 @@ macro_rules! eighty_rounds {
         }
         // Instead of moving five words on, the names move; after five rounds they are where they were.
         macro_rules! five_rounds {
-                                            ($t:expr, $f:ident, $k:ident) => {
-                                                round!($t, $f, $k, a b c d e);
-                                                round!($t + 1, $f, $k, e a b c d);
-                                                round!($t + 2, $f, $k, d e a b c);
-                                                round!($t + 3, $f, $k, c d e a b);
-                                                round!($t + 4, $f, $k, b c d e a);
-                                            };
-                                        }
+            ($t:expr, $f:ident, $k:ident) => {
+                round!($t, $f, $k, a b c d e);
+                round!($t + 1, $f, $k, e a b c d);
+                round!($t + 2, $f, $k, d e a b c);
+                round!($t + 3, $f, $k, c d e a b);
+                round!($t + 4, $f, $k, b c d e a);
+            };
+        }
         macro_rules! twenty_rounds {
             ($t:expr, $f:ident, $k:ident) => {
                 five_rounds!($t, $f, $k);
