@@ -102,6 +102,39 @@ async fn nothing_waits_for_a_connection_and_it_comes_back_by_itself() {
 }
 
 #[tokio::test]
+async fn only_the_first_connection_is_waited_for_and_not_for_long() {
+    let servers = Servers::start(&["redis"]);
+    let url = ServerUrl::parse(&servers.url("redis")).expect("url");
+    let endpoint = Endpoint::start("redis", url, EndpointSettings::default());
+    // Nothing has been polled since: the connection cannot be there.
+    assert_eq!(endpoint.state(), EndpointState::Connecting);
+    let pong = endpoint.query::<String>(&cmd("PING")).await;
+    assert_eq!(pong.as_deref(), Ok("PONG"));
+
+    // It accepts and says nothing; connecting would take 5 s.
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bind");
+    let url = format!("redis://{}/", silent.local_addr().expect("address"));
+    let start = Instant::now();
+    let endpoint = Endpoint::start(
+        "redis",
+        ServerUrl::parse(&url).expect("url"),
+        EndpointSettings::default(),
+    );
+    let reply = endpoint.query::<()>(&cmd("PING")).await;
+    assert!(matches!(reply, Err(RedisError::Unavailable(_))), "{reply:?}");
+    let took = start.elapsed();
+    assert!(
+        took >= Duration::from_secs(1) && took < Duration::from_secs(1) + MARGIN,
+        "{took:?}"
+    );
+    assert_eq!(endpoint.state(), EndpointState::Connecting);
+    let start = Instant::now();
+    let reply = endpoint.query::<()>(&cmd("PING")).await;
+    assert!(matches!(reply, Err(RedisError::Unavailable(_))), "{reply:?}");
+    assert!(start.elapsed() < LIMIT, "{:?}", start.elapsed());
+}
+
+#[tokio::test]
 async fn commands_beyond_the_bound_are_refused_at_once() {
     let servers = Servers::start(&["redis"]);
     let settings = EndpointSettings {

@@ -1,6 +1,7 @@
 //! One Redis server: its connection, and what keeps a broken one from costing requests time.
 //!
-//! A command uses the connection that is there or fails at once. A task of its own connects and connects again.
+//! A command uses the connection that is there or fails at once; only just after the start it waits for the first one.
+//! A task of its own connects and connects again.
 //! It does not know what is stored there, nor whether there is another server to ask.
 
 use std::borrow::Cow;
@@ -20,6 +21,10 @@ use super::span;
 use super::url::ServerUrl;
 use crate::resilience::{Breaker, BreakerState};
 use crate::span::settle;
+
+/// How long after the start commands wait for the first connection rather than go elsewhere: a process that has just
+/// begun to listen would read from the next tier what Redis has. A response time limit that is longer counts instead.
+const FIRST_CONNECTION: Duration = Duration::from_secs(1);
 
 /// Limits of one server's use.
 #[derive(Debug, Clone, Copy)]
@@ -67,6 +72,8 @@ struct Shared {
     url: ServerUrl,
     settings: EndpointSettings,
     live: ArcSwapOption<Live>,
+    /// Until when commands wait for the first connection.
+    first_until: Instant,
     in_flight: Semaphore,
     breaker: Breaker,
     metrics: RedisMetrics,
@@ -90,6 +97,11 @@ impl Endpoint {
             url,
             settings,
             live: ArcSwapOption::empty(),
+            first_until: Instant::now()
+                + settings
+                    .response_timeout
+                    .unwrap_or_default()
+                    .max(FIRST_CONNECTION),
             in_flight: Semaphore::new(settings.in_flight_max.min(Semaphore::MAX_PERMITS)),
             breaker: Breaker::new(name),
             metrics: RedisMetrics::default(),
@@ -148,7 +160,8 @@ impl Endpoint {
     /// Runs one command. Dropping the future gives up the reply; the command may still run.
     ///
     /// # Errors
-    /// At once without a connection; otherwise at the latest at the response time limit.
+    /// At once without a connection, once the first attempt to connect has ended or taken too long; otherwise at the
+    /// latest at the response time limit.
     pub async fn query<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, RedisError> {
         let span = span::command(self.shared.name, command);
         let value = self
@@ -173,6 +186,16 @@ impl Endpoint {
         reply
     }
 
+    /// The connection of the first attempt, which is on its way; `None` at once when it is not.
+    async fn first_connection(&self) -> Option<Arc<Live>> {
+        if *self.shared.state.borrow() != EndpointState::Connecting {
+            return self.shared.live.load_full();
+        }
+        let left = self.shared.first_until.saturating_duration_since(Instant::now());
+        tokio::time::timeout(left, self.first_attempt()).await.ok()?;
+        self.shared.live.load_full()
+    }
+
     async fn run<T>(
         &self,
         call: impl AsyncFnOnce(&mut MultiplexedConnection) -> Result<T, redis::RedisError>,
@@ -186,7 +209,11 @@ impl Endpoint {
         call: impl AsyncFnOnce(&mut MultiplexedConnection) -> Result<T, redis::RedisError>,
     ) -> Result<T, RedisError> {
         let shared = &*self.shared;
-        let Some(live) = shared.live.load_full() else {
+        let live = match shared.live.load_full() {
+            None => self.first_connection().await,
+            live => live,
+        };
+        let Some(live) = live else {
             return Err(match &*shared.state.borrow() {
                 EndpointState::Failed(RedisError::Denied(detail)) => RedisError::Denied(detail.clone()),
                 _ => RedisError::Unavailable(Cow::Borrowed("no connection")),

@@ -148,12 +148,19 @@ impl HistogramFn for FixedHistogram {
             return;
         }
         let mine = self.shards.mine();
-        let bucket = self.bounds.partition_point(|bound| *bound < value);
+        // Most of upstream's histograms begin where our requests have long ended.
+        let bucket = match self.bounds.first() {
+            Some(first) if value <= *first => 0,
+            _ => self.bounds.partition_point(|bound| *bound < value),
+        };
         if let Some(bucket) = word(mine, bucket) {
             bucket.fetch_add(count as u64, Ordering::Relaxed);
         }
-        if let Some(sum) = word(mine, self.bounds.len() + 1) {
-            let added = value * count as f64;
+        let added = value * count as f64;
+        // Nothing was waited for, say: the sum stays what it is.
+        if added != 0.0
+            && let Some(sum) = word(mine, self.bounds.len() + 1)
+        {
             let mut before = sum.load(Ordering::Relaxed);
             // Only threads of the same shard compete, so the first attempt nearly always succeeds.
             while let Err(now) = sum.compare_exchange_weak(
