@@ -13,6 +13,7 @@ from .server import LISTENING
 
 EDGE_VERSION = "20.1.0"
 EDGE_TOKEN = "*:development.peer-compare-secret"
+EDGE_CLIENT_TOKEN = "*:development.peer-compare-client"
 EDGE_PATH = "/api/frontend/all"
 SOURCES = build.ROOT / "scripts" / "peers"
 START_LIMIT_SECONDS = 30
@@ -99,7 +100,8 @@ def edge(flags, cpu):
         port = probe.getsockname()[1]
     command = [
         install_edge(), "--interface", "127.0.0.1", "--port", port, "--workers", 1,
-        "offline", "--bootstrap-file", bootstrap, "--frontend-tokens", EDGE_TOKEN,
+        # Without a client token Edge does not start offline.
+        "offline", "--bootstrap-file", bootstrap, "--client-tokens", EDGE_CLIENT_TOKEN, "--frontend-tokens", EDGE_TOKEN,
     ]
     return Process(command, cpu, f"http://127.0.0.1:{port}")
 
