@@ -35,6 +35,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// Different persons.
 const BODIES: usize = 2_000;
 
+/// How often the first request may fail.
+const FIRST_ATTEMPTS_MAX: usize = 50;
+
 /// The default of `LOG_QUEUE_RECORDS`, so that as much is written as dropped does not matter: a worker does the same.
 const QUEUE: usize = 4096;
 
@@ -90,15 +93,27 @@ fn main() -> Result<(), Box<dyn Error>> {
     let bodies: Vec<String> = (0..BODIES)
         .map(|number| workload::body(number).replace("phc_workload", &token))
         .collect();
-    let mut answered = 0;
-    for body in bodies.iter().cycle().take(iterations) {
+    let ask = |body: &str| -> Result<bool, hyper::http::Error> {
         let request = hyper::Request::post("/flags/?v=2")
             .header("content-type", "application/json")
             .header("user-agent", "posthog-python/7.91.1")
             .header("x-forwarded-for", "203.0.113.9")
-            .body(http_body_util::Full::new(Bytes::from(body.clone())))?;
+            .body(http_body_util::Full::new(Bytes::from(body.to_owned())))?;
         let answer = runtime.block_on(handle(&state, Ipv4Addr::LOCALHOST.into(), request));
-        answered += usize::from(answer.status() == 200);
+        Ok(answer.status() == 200)
+    };
+    // Loading the team has a time limit, which valgrind on a busy machine can exceed; what counts is afterwards.
+    let first = bodies.first().ok_or("no bodies")?;
+    let mut attempts = 0;
+    while !ask(first)? {
+        attempts += 1;
+        if attempts == FIRST_ATTEMPTS_MAX {
+            return Err("the team cannot be loaded".into());
+        }
+    }
+    let mut answered = 0;
+    for body in bodies.iter().cycle().take(iterations) {
+        answered += usize::from(ask(body)?);
     }
     println!("{answered} of {iterations} requests answered");
     if answered == iterations {
