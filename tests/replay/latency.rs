@@ -76,27 +76,32 @@ fn answer(mut stream: TcpStream, status: &str, before: &dyn Fn(u64), asked: &Ato
     }
 }
 
+/// Four seconds of requests at a constant rate, one in flight.
+const ONE_BY_ONE: [&str; 8] = [
+    "--bodies",
+    "/flags",
+    "--rate",
+    "50",
+    "--requests",
+    "200",
+    "--concurrency",
+    "1",
+];
+
 #[test]
 fn a_stall_is_seen_by_every_request_that_had_to_wait_for_it() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("bodies");
     std::fs::write(&file, "{}\n").unwrap();
     let (hdr_a, hdr_b) = (folder.path().join("a.hdr"), folder.path().join("b.hdr"));
-    let more = [
-        "--bodies",
-        "/flags",
-        "--rate",
-        "50",
-        "--requests",
-        "200",
-        "--concurrency",
-        "1",
+    let logs = [
         "--progress",
         "--hdr-a",
         hdr_a.to_str().unwrap(),
         "--hdr-b",
         hdr_b.to_str().unwrap(),
     ];
+    let more = [&ONE_BY_ONE[..], &logs].concat();
     let replayed = replay(&file, &server(Some(50)), &server(None), &more);
     assert_eq!(replayed.code, Some(0), "{}{}", replayed.stdout, replayed.stderr);
     assert_eq!(replayed.report["corrected_for_coordinated_omission"], true);
@@ -238,18 +243,7 @@ fn a_full_queue_of_one_server_is_said_and_keeps_nothing_from_the_other() {
     let file = folder.path().join("bodies");
     std::fs::write(&file, "{}\n").unwrap();
     // While A stalls, 150 requests become due, of which 64 may wait.
-    let more = [
-        "--bodies",
-        "/flags",
-        "--rate",
-        "50",
-        "--requests",
-        "200",
-        "--concurrency",
-        "1",
-        "--waiting",
-        "64",
-    ];
+    let more = [&ONE_BY_ONE[..], &["--waiting", "64"]].concat();
     let replayed = replay(&file, &server(Some(20)), &server(None), &more);
     let report = &replayed.report;
     assert_eq!(replayed.code, Some(2), "{}", replayed.stdout);
